@@ -1,0 +1,32 @@
+//! The bytes of Lockgate: keys, Noise sessions, tunnel packets, the policy and ZMTP.
+//!
+//! Nothing here does IO, reads a clock or asks for randomness: moments come in with every input
+//! ([`now`]), randomness at construction ([`entropy`]), and results leave through an [`outbox`].
+//! `#![no_std]` makes the compiler hold that (std is there for tests only).
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod discard;
+pub mod entropy;
+pub mod now;
+pub mod outbox;
+
+// The tunnel, bottom up.
+pub mod keys;
+pub mod crypto;
+pub mod wire;
+pub mod noise;
+pub mod peer;
+pub mod device;
+
+// The policy, bottom up.
+pub mod document;
+pub mod policy;
+pub mod rules;
+
+// What applications speak.
+pub mod zmtp;
