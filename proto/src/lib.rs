@@ -16,12 +16,12 @@ pub mod now;
 pub mod outbox;
 
 // The tunnel, bottom up.
-pub mod keys;
 pub mod crypto;
-pub mod wire;
+pub mod device;
+pub mod keys;
 pub mod noise;
 pub mod peer;
-pub mod device;
+pub mod wire;
 
 // The policy, bottom up.
 pub mod document;
