@@ -66,5 +66,9 @@ impl Drop for PresharedKey {
 fn decode(text: &str) -> Result<[u8; 32], KeyError> {
     let mut bytes = [0; 32];
     let decoded = Base64::decode(text, &mut bytes).map_err(|_| KeyError)?;
-    if decoded.len() == 32 { Ok(bytes) } else { Err(KeyError) }
+    if decoded.len() == 32 {
+        Ok(bytes)
+    } else {
+        Err(KeyError)
+    }
 }
