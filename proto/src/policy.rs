@@ -1,1 +1,204 @@
-//! (being built)
+//! The policy as its authors wrote it (`policy.toml`): allow-only, order-free, default deny.
+//!
+//! Parsing is total and tells every mistake at once. What this version cannot enforce (`[[forbid]]`, `[[test]]`,
+//! `[capability]`, `rules`) is refused: a rule that is silently ignored would grant what its author forbade.
+//! [`crate::rules`] compiles a policy for judging.
+
+mod allow;
+mod limits;
+mod service;
+mod tags;
+
+pub use allow::{Allow, PacketTarget, Packets, Target};
+pub use limits::{Limits, Rate, size_text};
+pub use service::Service;
+pub use tags::{TagExpr, Term};
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::document::{self, Mistake, Mistakes, Table, nearest, quoted};
+
+/// The tags of one node: tag to value.
+pub type NodeTags = BTreeMap<String, String>;
+
+/// A valid policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The file, as the operator named it.
+    pub file: String,
+    /// The closed vocabulary: each tag with its values.
+    pub tags: BTreeMap<String, Vec<String>>,
+    /// Who carries which tags.
+    pub nodes: BTreeMap<String, NodeTags>,
+    /// What can be reached.
+    pub services: BTreeMap<String, Service>,
+    /// Who may reach it, in the order of the file (which decides nothing).
+    pub allows: Vec<Allow>,
+    /// What is valid but probably not meant so.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Policy {
+    /// Reads a policy. `file` is the name to use in messages.
+    ///
+    /// # Errors
+    /// Every mistake in `text`, in the order of the file; never an empty list.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Mistakes::new(file);
+        let mut warnings = Mistakes::new(file);
+        let policy = document::parse(text, &mut mistakes)
+            .map(|root| read(file, &root, &mut mistakes, &mut warnings));
+        match policy {
+            Some(policy) if mistakes.is_empty() => Ok(Self {
+                warnings: warnings.into_list(),
+                ..policy
+            }),
+            _ => Err(mistakes.into_list()),
+        }
+    }
+
+    /// The tags of a node; `None` for a node that the policy does not name.
+    pub fn node(&self, name: &str) -> Option<&NodeTags> {
+        self.nodes.get(name)
+    }
+}
+
+fn read(file: &str, root: &Table, mistakes: &mut Mistakes, warnings: &mut Mistakes) -> Policy {
+    let mut policy = Policy {
+        file: file.to_string(),
+        tags: BTreeMap::new(),
+        nodes: BTreeMap::new(),
+        services: BTreeMap::new(),
+        allows: Vec::new(),
+        warnings: Vec::new(),
+    };
+    if root.entries.is_empty() {
+        mistakes.note(0, "", "no policy: nothing passes", EMPTY_MEND);
+        return policy;
+    }
+    refuse_unbuilt(root, mistakes);
+    root.only(&KNOWN, mistakes);
+    read_default(root, mistakes);
+    policy.tags = tags::read_vocabulary(root, mistakes);
+    policy.nodes = tags::read_nodes(root, &policy.tags, mistakes);
+    let names = tags::Names {
+        tags: &policy.tags,
+        nodes: &policy.nodes,
+    };
+    policy.services = service::read_all(root, &names, mistakes, warnings);
+    policy.allows = allow::read_all(root, &names, &policy.services, mistakes, warnings);
+    require_rules(root, &policy, mistakes);
+    policy
+}
+
+/// A key that is known but cannot be enforced yet is an error: whoever wrote it relies on it.
+fn refuse_unbuilt(root: &Table, mistakes: &mut Mistakes) {
+    for (key, what) in UNBUILT {
+        for line in lines_of(root, key) {
+            let mend = format!(
+                "remove it: this version cannot enforce {what}, and must not pass over it in silence"
+            );
+            mistakes.note(line, key, "not built yet", mend);
+        }
+    }
+}
+
+/// The lines where a section stands; every one, where it repeats.
+fn lines_of(root: &Table, key: &str) -> Vec<usize> {
+    match root.entry(key) {
+        None => Vec::new(),
+        Some(entry) => match &entry.value {
+            document::Value::List(items) if !items.is_empty() => {
+                items.iter().map(|item| item.line).collect()
+            }
+            _ => [entry.line].into(),
+        },
+    }
+}
+
+fn read_default(root: &Table, mistakes: &mut Mistakes) {
+    if !root.require(
+        "default",
+        "write  default = \"deny\"  at the top: it is the only accepted value",
+        mistakes,
+    ) {
+        return;
+    }
+    let Some(default) = root.text("default", mistakes) else {
+        return;
+    };
+    if default.value != "deny" {
+        let problem = format!(
+            "{} is not accepted: what no rule allows is denied",
+            quoted(default.value)
+        );
+        root.note("default", problem, "write  default = \"deny\"", mistakes);
+    }
+}
+
+/// A service that no rule names is a mistake: its author believes that somebody can use it.
+fn require_rules(root: &Table, policy: &Policy, mistakes: &mut Mistakes) {
+    let named = tags::names_in(root, "allow", "to");
+    for service in policy
+        .services
+        .values()
+        .filter(|service| !named.contains(&service.name.as_str()))
+    {
+        let key = format!("service.{}", service.name);
+        let mend = format!(
+            "add an [[allow]] with  to = \"{}\" , or remove the service",
+            service.name
+        );
+        mistakes.note(
+            service.line,
+            &key,
+            "a service without a rule: nobody may use it",
+            mend,
+        );
+    }
+}
+
+/// `did you mean …?` for a name that is not in `known`; the whole list where nothing is near.
+fn meant<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone, none: &str) -> String {
+    if let Some(near) = nearest(name, known.clone()) {
+        return format!("did you mean {}?", quoted(near));
+    }
+    let mut listed: Vec<&str> = known.take(MOST_LISTED + 1).collect();
+    if listed.is_empty() {
+        return none.to_string();
+    }
+    if listed.len() > MOST_LISTED {
+        listed[MOST_LISTED] = "…";
+    }
+    format!("known are: {}", listed.join(", "))
+}
+
+const KNOWN: [&str; 9] = [
+    "default",
+    "tags",
+    "nodes",
+    "service",
+    "allow",
+    "forbid",
+    "test",
+    "capability",
+    "rules",
+];
+
+const UNBUILT: [(&str, &str); 4] = [
+    ("forbid", "an invariant"),
+    ("test", "a test in the file"),
+    ("capability", "capabilities"),
+    ("rules", "raw flow rules"),
+];
+
+const EMPTY_MEND: &str = "write  default = \"deny\" , then [tags], [nodes], a [service.NAME] and an [[allow]] \
+                          for what should pass  (`lockgate init` writes an example)";
+
+const MOST_LISTED: usize = 12;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,350 @@
-//! (being built)
+//! The policy compiled for judging messages: pure, immutable, default deny.
+//!
+//! A connection is judged once, when it opens ([`Rules::open`]); what it may then carry is a [`Grant`], which is
+//! asked per message and per subscription without an allocation. Both ends of a tunnel judge by the same rules.
+
+mod denial;
+mod grant;
+
+pub use denial::Denial;
+pub use grant::Grant;
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::document::{nearest, quoted};
+use crate::policy::{Limits, NodeTags, Policy, TagExpr, Target};
+use crate::zmtp::SocketType;
+
+pub use crate::policy::Rate;
+
+/// A rule of the policy file, by name and place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleRef {
+    /// The rule's id; `service.NAME` where the service itself decided.
+    pub id: Arc<str>,
+    /// The policy file.
+    pub file: Arc<str>,
+    /// The line, counted from 1.
+    pub line: u32,
+}
+
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}:{})", self.id, self.file, self.line)
+    }
+}
+
+/// What an application asks for when it connects.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The node whose application uses the service.
+    pub user: &'a str,
+    /// The node that offers it.
+    pub host: &'a str,
+    /// The service.
+    pub service: &'a str,
+    /// The socket type of the using application.
+    pub socket: SocketType,
+}
+
+/// A service as the rules know it.
+#[derive(Clone, Debug)]
+pub struct ServiceRule {
+    rule: RuleRef,
+    hosted_by: TagExpr,
+    sockets: Vec<SocketType>,
+    topics: Vec<String>,
+    limits: Limits,
+    admissions: Vec<Admission>,
+}
+
+impl ServiceRule {
+    /// Where the policy declares it.
+    pub fn declared(&self) -> &RuleRef {
+        &self.rule
+    }
+
+    /// The socket types of the applications that offer it.
+    pub fn sockets(&self) -> &[SocketType] {
+        &self.sockets
+    }
+
+    /// The offering socket types that can talk to a using `socket`.
+    fn answering(&self, socket: SocketType) -> Vec<SocketType> {
+        self.sockets
+            .iter()
+            .copied()
+            .filter(|offered| offered.matches(socket))
+            .collect()
+    }
+}
+
+/// One allow rule of a service.
+#[derive(Clone, Debug)]
+struct Admission {
+    rule: RuleRef,
+    from: TagExpr,
+    sockets: Vec<SocketType>,
+    topics: Vec<String>,
+    limits: Limits,
+}
+
+impl Admission {
+    fn takes(&self, socket: SocketType) -> bool {
+        self.sockets.is_empty() || self.sockets.contains(&socket)
+    }
+}
+
+/// The compiled policy. Share it in an `Arc`; a new policy is a new value with a higher generation.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    generation: u64,
+    origin: Origin,
+    nodes: BTreeMap<String, NodeTags>,
+    services: BTreeMap<String, ServiceRule>,
+}
+
+/// Whether there is a policy at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Policy,
+    Nothing,
+}
+
+impl Rules {
+    /// Compiles a policy. `generation` tells later rules from earlier ones.
+    pub fn compile(policy: &Policy, generation: u64) -> Self {
+        let file: Arc<str> = policy.file.as_str().into();
+        let place = |id: &str, line: usize| RuleRef {
+            id: id.into(),
+            file: file.clone(),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+        };
+        let mut services: BTreeMap<String, ServiceRule> = BTreeMap::new();
+        for (name, service) in &policy.services {
+            let rule = ServiceRule {
+                rule: place(&format!("service.{name}"), service.line),
+                hosted_by: service.hosted_by.clone(),
+                sockets: service.sockets.clone(),
+                topics: service.topics.clone(),
+                limits: service.limits,
+                admissions: Vec::new(),
+            };
+            services.insert(name.clone(), rule);
+        }
+        for allow in &policy.allows {
+            let Target::Service(name) = &allow.to else {
+                continue;
+            };
+            let Some(service) = services.get_mut(name) else {
+                continue;
+            };
+            service.admissions.push(Admission {
+                rule: place(&allow.id, allow.line),
+                from: allow.from.clone(),
+                sockets: allow.sockets.clone(),
+                topics: allow.topics.clone(),
+                limits: allow.limits,
+            });
+        }
+        Self {
+            generation,
+            origin: Origin::Policy,
+            nodes: policy.nodes.clone(),
+            services,
+        }
+    }
+
+    /// The rules without a policy: they deny everything, and every denial says why. Generation 0.
+    pub fn nothing() -> Self {
+        Self {
+            generation: 0,
+            origin: Origin::Nothing,
+            nodes: BTreeMap::new(),
+            services: BTreeMap::new(),
+        }
+    }
+
+    /// Which policy this came from: higher is later, 0 is none.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether there is no policy at all, so that nothing passes.
+    pub fn is_nothing(&self) -> bool {
+        self.origin == Origin::Nothing
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&ServiceRule> {
+        self.services.get(name)
+    }
+
+    /// The names of all services, sorted.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// The names of all nodes, sorted.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// The nodes that may host `service`, sorted; none for an unknown service.
+    pub fn hosts(&self, service: &str) -> impl Iterator<Item = &str> {
+        let hosted_by = self.services.get(service).map(|service| &service.hosted_by);
+        self.nodes
+            .iter()
+            .filter(move |(node, tags)| hosted_by.is_some_and(|hosts| hosts.matches(node, tags)))
+            .map(|(node, _)| node.as_str())
+    }
+
+    /// Whether `node` may offer `service`.
+    ///
+    /// # Errors
+    /// The reason, with the service's own declaration as the nearest rule.
+    pub fn may_host(&self, node: &str, service: &str) -> Result<(), Denial> {
+        let declared = self.known_service(service)?;
+        let tags = self.known_node(node)?;
+        if declared.hosted_by.matches(node, tags) {
+            return Ok(());
+        }
+        Err(Denial {
+            reason: format!("node {node} may not host {service}"),
+            nearest: Some(declared.rule.clone()),
+            why_not: format!(
+                "it is hosted by {}: {}",
+                declared.hosted_by,
+                shortfall(&declared.hosted_by, node, tags)
+            ),
+        })
+    }
+
+    /// Judges a connection of an application to a service.
+    ///
+    /// # Errors
+    /// The reason, the nearest rule and why that one does not match.
+    pub fn open(&self, opening: &Opening<'_>) -> Result<Grant, Denial> {
+        let service = self.known_service(opening.service)?;
+        let tags = self.known_node(opening.user)?;
+        self.may_host(opening.host, opening.service)?;
+        let answering = service.answering(opening.socket);
+        if answering.is_empty() {
+            return Err(wrong_socket(opening, service));
+        }
+        let matching: Vec<&Admission> = service
+            .admissions
+            .iter()
+            .filter(|rule| rule.takes(opening.socket) && rule.from.matches(opening.user, tags))
+            .collect();
+        Grant::union(service, &matching, answering).ok_or_else(|| near_miss(opening, service, tags))
+    }
+
+    fn known_service(&self, name: &str) -> Result<&ServiceRule, Denial> {
+        if self.is_nothing() {
+            return Err(Denial::bare(
+                "there is no policy: nothing passes",
+                "write one and name it in lockgate.toml",
+            ));
+        }
+        self.services.get(name).ok_or_else(|| {
+            let reason = format!("the policy has no service {}", quoted(name));
+            Denial::bare(reason, nearest_of(name, self.services.keys()))
+        })
+    }
+
+    fn known_node(&self, name: &str) -> Result<&NodeTags, Denial> {
+        self.nodes.get(name).ok_or_else(|| {
+            let reason = format!("the policy has no node {}", quoted(name));
+            Denial::bare(reason, nearest_of(name, self.nodes.keys()))
+        })
+    }
+}
+
+fn nearest_of<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
+    nearest(name, known.map(String::as_str)).map_or_else(
+        || "no name is near".to_owned(),
+        |near| format!("nearest: {near}"),
+    )
+}
+
+/// Which terms keep `node` out, and what it carries instead.
+fn shortfall(expression: &TagExpr, node: &str, tags: &NodeTags) -> String {
+    use crate::policy::Term;
+    let misses = expression.misses(node, tags).map(|term| match term {
+        Term::Tag(tag, _) => match tags.get(tag) {
+            Some(value) => format!("{node} has {tag}={value}"),
+            None => format!("{node} has no {tag}"),
+        },
+        Term::Node(_) => format!("this is {node}"),
+    });
+    misses.collect::<Vec<_>>().join(", ")
+}
+
+fn wrong_socket(opening: &Opening<'_>, service: &ServiceRule) -> Denial {
+    let (socket, user) = (opening.socket.name(), opening.user);
+    Denial {
+        reason: format!(
+            "a {socket} socket of {user} cannot talk to {}",
+            opening.service
+        ),
+        nearest: Some(service.rule.clone()),
+        why_not: format!("it is offered by {}", names(&service.sockets)),
+    }
+}
+
+/// No rule matched: the one that fails on the fewest conditions.
+fn near_miss(opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> Denial {
+    let reason = format!(
+        "no rule lets a {} socket of {} use {}",
+        opening.socket.name(),
+        opening.user,
+        opening.service
+    );
+    let misses = |rule: &&Admission| {
+        rule.from.misses(opening.user, tags).count() + usize::from(!rule.takes(opening.socket))
+    };
+    let Some(nearest) = service.admissions.iter().min_by_key(misses) else {
+        return Denial {
+            reason,
+            nearest: Some(service.rule.clone()),
+            why_not: "no rule names this service".to_owned(),
+        };
+    };
+    let mut why_not = Vec::new();
+    if !nearest.from.matches(opening.user, tags) {
+        why_not.push(format!(
+            "it is for {}: {}",
+            nearest.from,
+            shortfall(&nearest.from, opening.user, tags)
+        ));
+    }
+    if !nearest.takes(opening.socket) {
+        why_not.push(format!("it is for {} sockets", names(&nearest.sockets)));
+    }
+    if why_not.is_empty() {
+        why_not.push("none of its topics exists in the service".to_owned());
+    }
+    Denial {
+        reason,
+        nearest: Some(nearest.rule.clone()),
+        why_not: why_not.join("; "),
+    }
+}
+
+fn names(sockets: &[SocketType]) -> String {
+    sockets
+        .iter()
+        .map(|socket| socket.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests;

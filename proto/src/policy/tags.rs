@@ -1,0 +1,379 @@
+//! Tags, the nodes that carry them, and expressions over them.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{NodeTags, meant};
+use crate::document::{Mistakes, Spot, Table, Value, is_name, quoted};
+
+/// One condition on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// It carries this tag with this value (`role=historian`).
+    Tag(String, String),
+    /// It is this node (`node=edge-south`).
+    Node(String),
+}
+
+impl Term {
+    /// Whether `node` with its `tags` fulfils it.
+    pub fn matches(&self, node: &str, tags: &NodeTags) -> bool {
+        match self {
+            Self::Tag(tag, value) => tags.get(tag) == Some(value),
+            Self::Node(name) => name == node,
+        }
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag, value) => write!(f, "{tag}={value}"),
+            Self::Node(name) => write!(f, "node={name}"),
+        }
+    }
+}
+
+/// A set of nodes: those that fulfil every term. Without terms it is empty: no expression means "everybody".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagExpr(Vec<Term>);
+
+impl TagExpr {
+    /// The terms, in the order of the file.
+    pub fn terms(&self) -> &[Term] {
+        &self.0
+    }
+
+    /// Whether `node` with its `tags` is in the set.
+    pub fn matches(&self, node: &str, tags: &NodeTags) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|term| term.matches(node, tags))
+    }
+
+    /// The terms that keep `node` out of the set; none where it is in.
+    pub fn misses<'t>(
+        &'t self,
+        node: &'t str,
+        tags: &'t NodeTags,
+    ) -> impl Iterator<Item = &'t Term> {
+        self.0.iter().filter(move |term| !term.matches(node, tags))
+    }
+}
+
+impl fmt::Display for TagExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, term) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_str(" ")?;
+            }
+            term.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names that an expression may use.
+pub(super) struct Names<'p> {
+    pub(super) tags: &'p BTreeMap<String, Vec<String>>,
+    pub(super) nodes: &'p BTreeMap<String, NodeTags>,
+}
+
+impl Names<'_> {
+    /// Reads the required expression at `key`.
+    pub(super) fn expression(
+        &self,
+        table: &Table,
+        key: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<TagExpr> {
+        if !table.require(key, EXPRESSION_MEND, mistakes) {
+            return None;
+        }
+        let text = table.text(key, mistakes)?;
+        self.parse(text.value, text.line, &table.path_to(key), mistakes)
+    }
+
+    /// Reads an expression: terms with spaces or commas between.
+    pub(super) fn parse(
+        &self,
+        text: &str,
+        line: usize,
+        key: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<TagExpr> {
+        let words: Vec<&str> = text
+            .split([' ', ',', '\t'])
+            .filter(|word| !word.is_empty())
+            .collect();
+        if words.is_empty() {
+            mistakes.note(line, key, "it names no nodes", EXPRESSION_MEND);
+            return None;
+        }
+        let terms: Vec<Option<Term>> = words
+            .iter()
+            .map(|word| self.term(word, line, key, mistakes))
+            .collect();
+        let terms: Vec<Term> = terms.into_iter().collect::<Option<_>>()?;
+        self.refuse_contradiction(&terms, line, key, mistakes)?;
+        Some(TagExpr(terms))
+    }
+
+    fn term(&self, word: &str, line: usize, key: &str, mistakes: &mut Mistakes) -> Option<Term> {
+        let Some((tag, value)) = word.split_once('=') else {
+            let mend = if self.nodes.contains_key(word) {
+                format!("for one node, write  node={word}")
+            } else {
+                EXPRESSION_MEND.to_string()
+            };
+            mistakes.note(
+                line,
+                key,
+                format!("{} is no condition on a node", quoted(word)),
+                mend,
+            );
+            return None;
+        };
+        if tag == NODE {
+            return self.node_term(value, line, key, mistakes);
+        }
+        let Some(values) = self.tags.get(tag) else {
+            let mend = meant(tag, self.tags.keys().map(String::as_str).chain([NODE]), "");
+            mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
+            return None;
+        };
+        if !values.iter().any(|known| known == value) {
+            let problem = format!("unknown value {} of the tag {tag}", quoted(value));
+            let mend = meant(
+                value,
+                values.iter().map(String::as_str),
+                "give the tag values in [tags]",
+            );
+            mistakes.note(line, key, problem, mend);
+            return None;
+        }
+        Some(Term::Tag(tag.to_string(), value.to_string()))
+    }
+
+    fn node_term(
+        &self,
+        name: &str,
+        line: usize,
+        key: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<Term> {
+        if self.nodes.contains_key(name) {
+            return Some(Term::Node(name.to_string()));
+        }
+        let mend = meant(
+            name,
+            self.nodes.keys().map(String::as_str),
+            "add the node to [nodes]",
+        );
+        mistakes.note(line, key, format!("unknown node {}", quoted(name)), mend);
+        None
+    }
+
+    /// A node has one value per tag, so that two values of one tag match nobody.
+    fn refuse_contradiction(
+        &self,
+        terms: &[Term],
+        line: usize,
+        key: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<()> {
+        let subject = |term: &Term| match term {
+            Term::Tag(tag, _) => tag.clone(),
+            Term::Node(_) => NODE.to_string(),
+        };
+        for (at, term) in terms.iter().enumerate() {
+            if let Some(earlier) = terms[..at]
+                .iter()
+                .find(|earlier| subject(earlier) == subject(term))
+            {
+                let problem = format!("no node can be both {earlier} and {term}");
+                mistakes.note(
+                    line,
+                    key,
+                    problem,
+                    "keep one of them; for \"either\", write two rules",
+                );
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Whether any node is in the set.
+    pub(super) fn any(&self, expression: &TagExpr) -> bool {
+        self.nodes
+            .iter()
+            .any(|(node, tags)| expression.matches(node, tags))
+    }
+}
+
+/// Reads `[tags]`: each tag with the values it may have.
+pub(super) fn read_vocabulary(
+    root: &Table,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, Vec<String>> {
+    let mut vocabulary = BTreeMap::new();
+    let Some(table) = root.table("tags", mistakes) else {
+        return vocabulary;
+    };
+    for entry in &table.entries {
+        if entry.key == NODE {
+            table.note(
+                NODE,
+                "`node` is not a tag: it stands for the node's name",
+                "call the tag something else",
+                mistakes,
+            );
+        } else {
+            check_name(
+                "tag",
+                &entry.key,
+                entry.line,
+                &table.path_to(&entry.key),
+                mistakes,
+            );
+        }
+        let values = table.texts(&entry.key, mistakes).unwrap_or_default();
+        vocabulary.insert(
+            entry.key.clone(),
+            read_values(table, &entry.key, &values, mistakes),
+        );
+    }
+    vocabulary
+}
+
+fn read_values(
+    table: &Table,
+    tag: &str,
+    values: &[Spot<&str>],
+    mistakes: &mut Mistakes,
+) -> Vec<String> {
+    let mut read: Vec<String> = Vec::new();
+    for value in values {
+        check_name(
+            "value",
+            value.value,
+            value.line,
+            &table.path_to(tag),
+            mistakes,
+        );
+        if read.iter().any(|known| known == value.value) {
+            let problem = format!("{} is listed twice", quoted(value.value));
+            mistakes.note(
+                value.line,
+                &table.path_to(tag),
+                problem,
+                "keep one of the two",
+            );
+        }
+        read.push(value.value.to_string());
+    }
+    read
+}
+
+/// Reads `[nodes]`: each node with its tags.
+pub(super) fn read_nodes(
+    root: &Table,
+    vocabulary: &BTreeMap<String, Vec<String>>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, NodeTags> {
+    let mut nodes = BTreeMap::new();
+    let Some(table) = root.table("nodes", mistakes) else {
+        return nodes;
+    };
+    for entry in &table.entries {
+        check_name(
+            "node",
+            &entry.key,
+            entry.line,
+            &table.path_to(&entry.key),
+            mistakes,
+        );
+        let tags = match &entry.value {
+            Value::Table(tags) => read_node(tags, vocabulary, mistakes),
+            _ => {
+                let problem = "a node has its tags in braces";
+                let mend = format!("write  {} = {{ role = \"…\" }}", entry.key);
+                table.note(&entry.key, problem, mend, mistakes);
+                NodeTags::new()
+            }
+        };
+        nodes.insert(entry.key.clone(), tags);
+    }
+    nodes
+}
+
+fn read_node(
+    table: &Table,
+    vocabulary: &BTreeMap<String, Vec<String>>,
+    mistakes: &mut Mistakes,
+) -> NodeTags {
+    let mut tags = NodeTags::new();
+    for entry in &table.entries {
+        let Some(values) = vocabulary.get(&entry.key) else {
+            let mend = meant(
+                &entry.key,
+                vocabulary.keys().map(String::as_str),
+                "declare it in [tags] first",
+            );
+            table.note(&entry.key, "unknown tag", mend, mistakes);
+            continue;
+        };
+        let Some(value) = table.text(&entry.key, mistakes) else {
+            continue;
+        };
+        if values.iter().any(|known| known == value.value) {
+            tags.insert(entry.key.clone(), value.value.to_string());
+        } else {
+            let problem = format!("unknown value {}", quoted(value.value));
+            let mend = meant(
+                value.value,
+                values.iter().map(String::as_str),
+                "give the tag values in [tags]",
+            );
+            table.note(&entry.key, problem, mend, mistakes);
+        }
+    }
+    tags
+}
+
+/// Notes a name that would need quoting somewhere.
+pub(super) fn check_name(what: &str, name: &str, line: usize, key: &str, mistakes: &mut Mistakes) {
+    if !is_name(name) {
+        let problem = format!("{} cannot name a {what}", quoted(name));
+        mistakes.note(
+            line,
+            key,
+            problem,
+            "use up to 63 letters, digits, `-`, `_` or `.`, a letter or digit first",
+        );
+    }
+}
+
+/// The texts at `key` in each repeated section `section`, without noting anything.
+pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> Vec<&'t str> {
+    let Some(Value::List(items)) = root.value(section) else {
+        return Vec::new();
+    };
+    let texts = items.iter().filter_map(|item| match &item.value {
+        Value::Table(table) => table.value(key),
+        _ => None,
+    });
+    texts
+        .filter_map(|value| match value {
+            Value::Text(text) => Some(text.trim()),
+            _ => None,
+        })
+        .collect()
+}
+
+const NODE: &str = "node";
+
+const EXPRESSION_MEND: &str = "name the nodes by their tags, as in  \"role=historian\"  or  \"role=historian site=south\" , \
+                               or one node, as in  \"node=edge-south\"";
