@@ -1,0 +1,209 @@
+//! The policy on one direction of one connection: what passes, what is dropped, what ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use lockgate_proto::now::Moment;
+use lockgate_proto::rules::{Grant, Rate};
+use lockgate_proto::zmtp::{
+    Command, CommandVerdict, Judge, SocketType, Verdict, Version, encode_cancel, encode_pong,
+    encode_subscribe,
+};
+
+use crate::denials::What;
+use crate::services::Tally;
+
+/// A token bucket: messages per second, with a burst of as many.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    rate: Rate,
+    /// Nanoseconds of credit; one message costs `1 s / rate`.
+    credit: u64,
+    filled: Moment,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Bucket {
+    pub(crate) fn new(rate: Rate, now: Moment) -> Self {
+        Self { rate, credit: SECOND, filled: now }
+    }
+
+    /// Takes one message's worth, or says when there will be enough.
+    fn take(&mut self, now: Moment) -> Result<(), Moment> {
+        let age = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(SECOND);
+        self.credit = self.credit.saturating_add(age).min(SECOND);
+        self.filled = now;
+        let price = SECOND / self.rate.per_second.max(1);
+        match self.credit.checked_sub(price) {
+            Some(rest) => {
+                self.credit = rest;
+                Ok(())
+            }
+            None => Err(now + Duration::from_nanos(price - self.credit)),
+        }
+    }
+}
+
+/// Towards whom the bytes go, which decides the form of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Toward {
+    /// Into the tunnel; `peer` is the version that the application at the other end speaks.
+    Link { peer: Version, reachable: bool },
+    /// To an application here that speaks this version.
+    App(Version),
+}
+
+/// A refusal to be noted once the scan is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) what: What,
+    pub(crate) detail: String,
+    pub(crate) socket: SocketType,
+    /// Whether an application of this node sent it.
+    pub(crate) from_here: bool,
+}
+
+/// Judges what one application sends, at either node.
+pub(crate) struct Guard<'a> {
+    pub(crate) grant: &'a Grant,
+    pub(crate) sender: SocketType,
+    pub(crate) toward: Toward,
+    pub(crate) bucket: Option<&'a mut Bucket>,
+    pub(crate) now: Moment,
+    pub(crate) tally: &'a mut Tally,
+    /// PONGs for the sender, because nobody else will answer its PING.
+    pub(crate) pongs: &'a mut BytesMut,
+    pub(crate) refused: &'a mut Option<Refused>,
+    /// When a held message may go, if [`Verdict::Wait`] was given.
+    pub(crate) resume: Option<Moment>,
+}
+
+impl Guard<'_> {
+    fn refuse(&mut self, what: What, detail: impl FnOnce() -> String) {
+        if self.refused.is_none() {
+            let from_here = matches!(self.toward, Toward::Link { .. });
+            *self.refused = Some(Refused { what, detail: detail(), socket: self.sender, from_here });
+        }
+    }
+
+    /// A publication that may not pass is dropped whole; a request cannot be, its sender would wait for ever.
+    fn refuse_message(&mut self, what: What, detail: impl FnOnce() -> String) -> Verdict {
+        self.refuse(what, detail);
+        if !self.sender.is_publisher() && !self.sender.is_subscriber() {
+            return Verdict::Close;
+        }
+        self.tally.dropped += 1;
+        Verdict::Drop
+    }
+
+    fn subscription(&mut self, topic: &[u8], encode: fn(&[u8], Version, &mut BytesMut)) -> CommandVerdict {
+        let allowed = self.sender.is_subscriber() && self.grant.subscribe(topic).is_ok();
+        if !allowed {
+            self.tally.subscriptions_refused += 1;
+            self.refuse(What::Subscribe, || {
+                format!("topic \"{}\" is in none of the allowed topics", printable(topic))
+            });
+            return CommandVerdict::Drop;
+        }
+        match self.toward {
+            Toward::App(version) if version != Version::V3_1 => {
+                let mut message = BytesMut::with_capacity(topic.len() + 16);
+                encode(topic, version, &mut message);
+                CommandVerdict::Replace(message.freeze())
+            }
+            Toward::App(_) | Toward::Link { .. } => CommandVerdict::Pass,
+        }
+    }
+
+    fn ping(&mut self, context: &[u8]) -> CommandVerdict {
+        let answered_there = match self.toward {
+            Toward::Link { peer, reachable } => peer == Version::V3_1 && reachable,
+            // The other node has answered for an application that cannot.
+            Toward::App(version) => return pass_if(version == Version::V3_1),
+        };
+        if answered_there {
+            return CommandVerdict::Pass;
+        }
+        if self.pongs.len() < MAX_PONGS {
+            encode_pong(context, self.pongs);
+        }
+        CommandVerdict::Drop
+    }
+}
+
+/// Bytes of PONGs that may wait for a message boundary.
+const MAX_PONGS: usize = 1024;
+
+fn pass_if(passes: bool) -> CommandVerdict {
+    if passes { CommandVerdict::Pass } else { CommandVerdict::Drop }
+}
+
+/// The start of a topic as text that is safe in a log.
+fn printable(topic: &[u8]) -> String {
+    const SHOWN: usize = 48;
+    let mut text: String = topic.iter().take(SHOWN).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    if topic.len() > SHOWN {
+        text.push_str("...");
+    }
+    text
+}
+
+impl Judge for Guard<'_> {
+    fn message(&mut self, start: &[u8], size: u64, _more: bool) -> Verdict {
+        if size > self.grant.max_message() {
+            let limit = self.grant.max_message();
+            return self.refuse_message(What::Message, || format!("a message is larger than {limit} bytes"));
+        }
+        if self.grant.restricts_topics() {
+            if self.sender.is_subscriber() {
+                return self.refuse_message(What::Message, || "a subscriber may only subscribe".into());
+            }
+            if self.grant.publish(start).is_err() {
+                return self.refuse_message(What::Publish, || "a message's topic is not allowed".into());
+            }
+        }
+        let Some(bucket) = &mut self.bucket else { return Verdict::Pass };
+        match bucket.take(self.now) {
+            Ok(()) => Verdict::Pass,
+            Err(_) if self.sender.is_publisher() => {
+                self.refuse_message(What::Publish, || "messages come faster than the rate allows".into())
+            }
+            Err(later) => {
+                self.resume = Some(later);
+                Verdict::Wait
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command<'_>) -> CommandVerdict {
+        match command {
+            Command::Subscribe(topic) => self.subscription(topic, encode_subscribe),
+            Command::Cancel(topic) => self.subscription(topic, encode_cancel),
+            Command::Ping { context, .. } => self.ping(context),
+            Command::Pong { .. } => match self.toward {
+                Toward::Link { peer, .. } => pass_if(peer == Version::V3_1),
+                Toward::App(version) => pass_if(version == Version::V3_1),
+            },
+            _ => {
+                self.tally.unknown_commands += 1;
+                CommandVerdict::Drop
+            }
+        }
+    }
+}
+
+/// The reason of a refusal inside an open connection, with the rules that admitted the connection.
+pub(crate) fn reason(refused: &Refused, grant: &Grant) -> String {
+    let rules: Vec<String> = grant.rules().iter().map(ToString::to_string).collect();
+    format!("{}: {}", rules.join(", "), refused.detail)
+}
+
+/// A run of bytes that is not part of what an application sent.
+pub(crate) fn injected(bytes: &mut BytesMut) -> Option<Bytes> {
+    (!bytes.is_empty()).then(|| bytes.split().freeze())
+}
+
+/// The name of a node or service, shared.
+pub(crate) type Name = Arc<str>;

@@ -1,0 +1,83 @@
+//! An open connection among the others: what it borrows for a turn, and what follows from it.
+
+use bytes::Bytes;
+
+use super::flow::{Around, Flow, Outcome};
+use super::judge::reason;
+use super::{Connection, LINGER, Phase, Role, Turn};
+use crate::apps::Apps;
+use crate::desk::Desk;
+use crate::links::LinkId;
+
+/// Lets a flow begin with what has already arrived: from the application, and from the other node.
+pub(crate) fn begin(
+    mut connection: Connection,
+    flow: Flow,
+    link: LinkId,
+    (from_app, from_link): (Bytes, Bytes),
+    turn: &mut Turn<'_, impl Apps>,
+) -> Option<Connection> {
+    let tally = turn.desk.tally(connection.role);
+    tally.opened += 1;
+    tally.open += 1;
+    turn.desk.streams.insert((link, flow.stream), turn.app);
+    connection.link = Some(link);
+    connection.deadline = None;
+    with_flow(connection, Box::new(flow), turn, |flow, around| flow.begin(from_app, from_link, around))
+}
+
+/// Lets a flow do something and draws the consequence; `None` where it is over.
+pub(crate) fn with_flow<A: Apps>(
+    mut connection: Connection,
+    mut flow: Box<Flow>,
+    turn: &mut Turn<'_, A>,
+    act: impl FnOnce(&mut Flow, &mut Around<'_, A>) -> Outcome,
+) -> Option<Connection> {
+    let link = connection.link?;
+    let Desk { neighbours, use_tallies, offer_tallies, .. } = &mut *turn.desk;
+    let neighbour = &mut neighbours[link.0 as usize];
+    let tally = match connection.role {
+        Role::Uses(place) => &mut use_tallies[place.0],
+        Role::Serves(place) => &mut offer_tallies[place.0],
+    };
+    let mut around = Around {
+        app: turn.app,
+        reachable: neighbour.reachable,
+        link: &mut neighbour.link,
+        tally,
+        now: turn.now,
+        apps: turn.apps,
+    };
+    let outcome = act(&mut flow, &mut around);
+    note_refusal(&connection, &mut flow, link, turn);
+    if outcome == Outcome::Alive {
+        let waits = flow.waits_for_app();
+        connection.deadline = waits.then(|| connection.deadline.unwrap_or(turn.now + LINGER));
+        connection.phase = Phase::Open(flow);
+        return Some(connection);
+    }
+    if let Outcome::Fault(fault) = outcome {
+        turn.desk.fault(connection.role, fault);
+    }
+    close(&connection, &flow, outcome, turn);
+    None
+}
+
+/// Takes a flow off the books.
+pub(crate) fn close(connection: &Connection, flow: &Flow, outcome: Outcome, turn: &mut Turn<'_, impl Apps>) {
+    let Some(link) = connection.link else { return };
+    turn.desk.tally(connection.role).open -= 1;
+    if outcome == Outcome::Done {
+        turn.desk.streams.remove(&(link, flow.stream));
+    } else {
+        turn.desk.drop_stream(link, flow.stream);
+    }
+}
+
+fn note_refusal(connection: &Connection, flow: &mut Flow, link: LinkId, turn: &mut Turn<'_, impl Apps>) {
+    let Some(refused) = flow.refused.take() else { return };
+    let reason = reason(&refused, &flow.grant);
+    let here = turn.desk.name.clone();
+    let from = if refused.from_here { here } else { turn.desk.name_of(link) };
+    turn.desk.note(from, connection.role, refused.socket, refused.what, reason, turn.now);
+}

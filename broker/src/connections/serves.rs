@@ -1,0 +1,195 @@
+//! The offering side: another node asks for a service that an application here has.
+
+use bytes::{Bytes, BytesMut};
+use lockgate_proto::rules::Grant;
+use lockgate_proto::zmtp::{HANDSHAKE_TOTAL, Handshake, Hello};
+
+use super::flow::Flow;
+use super::opening::{Answer, Refusal, Request};
+use super::{Connection, Known, MAX_PROPERTIES, Phase, Role, Turn, open, write_whole};
+use crate::apps::Apps;
+use crate::desk::{Desk, fits};
+use crate::links::{LinkId, StreamKey};
+use crate::services::OfferId;
+
+/// An application that we call on behalf of one elsewhere.
+pub(crate) struct Meeting {
+    link: LinkId,
+    stream: StreamKey,
+    grant: Grant,
+    /// The application elsewhere.
+    user: Hello,
+    /// `None` until the connection stands.
+    handshake: Option<Handshake>,
+    input: BytesMut,
+    /// What came from the other node behind its request.
+    early: Bytes,
+}
+
+/// A request that this node agrees to.
+pub(crate) struct Agreed {
+    pub(crate) offer: OfferId,
+    pub(crate) link: LinkId,
+    pub(crate) stream: StreamKey,
+    pub(crate) grant: Grant,
+    pub(crate) user: Hello,
+    pub(crate) early: Bytes,
+}
+
+/// Judges a request that came on `stream`.
+pub(crate) fn judge(
+    request: Request,
+    link: LinkId,
+    stream: StreamKey,
+    early: Bytes,
+    now: lockgate_proto::now::Moment,
+    desk: &mut Desk,
+) -> Result<Agreed, Refusal> {
+    let Request { service, hello: user } = request;
+    let Some(place) = desk.offers.iter().position(|offer| *offer.service == *service) else {
+        return Err(Refusal::NoService);
+    };
+    if user.properties.len() > MAX_PROPERTIES {
+        return Err(Refusal::Mismatch);
+    }
+    let offer = OfferId(place);
+    match desk.judge(Role::Serves(offer), link, user.socket_type) {
+        Ok(grant) => Ok(Agreed { offer, link, stream, grant, user, early }),
+        Err(denial) => {
+            let from = desk.name_of(link);
+            desk.deny(from, Role::Serves(offer), user.socket_type, denial.to_string(), now);
+            Err(Refusal::Denied)
+        }
+    }
+}
+
+/// Says no on a stream, and ends it.
+pub(crate) fn refuse(link: LinkId, stream: StreamKey, refusal: Refusal, desk: &mut Desk) {
+    desk.streams.remove(&(link, stream));
+    let link = desk.link(link);
+    // A stream that takes nothing any more needs no answer.
+    let _ = link.write(stream, &mut [Answer::Refused(refusal).encode()]);
+    link.finish(stream);
+}
+
+/// Calls the application of the offer.
+pub(crate) fn dial(agreed: Agreed, turn: &mut Turn<'_, impl Apps>) -> Connection {
+    let Agreed { offer, link, stream, grant, user, early } = agreed;
+    turn.desk.streams.insert((link, stream), turn.app);
+    turn.apps.dial(turn.app, offer);
+    let input = BytesMut::new();
+    let meeting = Meeting { link, stream, grant, user, handshake: None, input, early };
+    Connection {
+        role: Role::Serves(offer),
+        link: Some(link),
+        phase: Phase::Meeting(Box::new(meeting)),
+        deadline: Some(turn.now + HANDSHAKE_TOTAL),
+    }
+}
+
+/// The connection stands: we greet as the application elsewhere.
+pub(crate) fn dialed(
+    mut connection: Connection,
+    mut meeting: Box<Meeting>,
+    turn: &mut Turn<'_, impl Apps>,
+) -> Option<Connection> {
+    let mut handshake = Handshake::dialing(meeting.user.clone());
+    let mut greeting = BytesMut::new();
+    handshake.greet(&mut greeting);
+    meeting.handshake = Some(handshake);
+    if !write_whole(turn.app, greeting, turn.apps) {
+        refuse(meeting.link, meeting.stream, Refusal::Unreachable, turn.desk);
+        return None;
+    }
+    connection.phase = Phase::Meeting(meeting);
+    Some(connection)
+}
+
+/// The application says who it is.
+pub(crate) fn from_app(
+    mut connection: Connection,
+    mut meeting: Box<Meeting>,
+    bytes: &[u8],
+    turn: &mut Turn<'_, impl Apps>,
+) -> Option<Connection> {
+    meeting.input.extend_from_slice(bytes);
+    let mut reply = BytesMut::new();
+    let Some(handshake) = &mut meeting.handshake else { return None };
+    let hello = match handshake.handle(&mut meeting.input, &mut reply) {
+        Ok(hello) => hello,
+        Err(fault) => {
+            turn.desk.fault(connection.role, fault);
+            refuse(meeting.link, meeting.stream, Refusal::Mismatch, turn.desk);
+            return None;
+        }
+    };
+    if !write_whole(turn.app, reply, turn.apps) {
+        refuse(meeting.link, meeting.stream, Refusal::Unreachable, turn.desk);
+        return None;
+    }
+    let Some(hello) = hello else {
+        connection.phase = Phase::Meeting(meeting);
+        return Some(connection);
+    };
+    let Meeting { link, stream, grant, user, input, early, .. } = *meeting;
+    let meant = Meant { link, stream, grant, user, early };
+    admit(connection, meant, &hello, input.freeze(), turn)
+}
+
+/// For whom an application here is.
+struct Meant {
+    link: LinkId,
+    stream: StreamKey,
+    grant: Grant,
+    user: Hello,
+    early: Bytes,
+}
+
+/// An application that was waiting gets somebody to serve.
+pub(crate) fn pair(
+    connection: Connection,
+    mut known: Box<Known>,
+    agreed: Agreed,
+    turn: &mut Turn<'_, impl Apps>,
+) -> Option<Connection> {
+    let Agreed { link, stream, grant, user, early, .. } = agreed;
+    let mut ready = BytesMut::new();
+    known.handshake.answer(&user, &mut ready);
+    let fitting = fits(&grant, &known.hello, &user);
+    if !fitting || !write_whole(turn.app, ready, turn.apps) {
+        refuse(link, stream, Refusal::Mismatch, turn.desk);
+        return None;
+    }
+    let Known { input, hello, .. } = *known;
+    admit(connection, Meant { link, stream, grant, user, early }, &hello, input.freeze(), turn)
+}
+
+/// Both applications are known: the other node hears of ours, and messages pass.
+fn admit(
+    connection: Connection,
+    meant: Meant,
+    hello: &Hello,
+    from_app: Bytes,
+    turn: &mut Turn<'_, impl Apps>,
+) -> Option<Connection> {
+    let Meant { link, stream, grant, user, early } = meant;
+    if !fits(&grant, hello, &user) || hello.properties.len() > MAX_PROPERTIES {
+        turn.desk.tally(connection.role).faults += 1;
+        refuse(link, stream, Refusal::Mismatch, turn.desk);
+        return None;
+    }
+    // A new stream has credit for far more than this.
+    if turn.desk.link(link).write(stream, &mut [Answer::Open(hello.clone()).encode()]) != Some(1) {
+        turn.desk.drop_stream(link, stream);
+        return None;
+    }
+    let flow = Flow::new(stream, grant, hello, &user, turn.now);
+    open::begin(connection, flow, link, (from_app, early), turn)
+}
+
+impl Meeting {
+    /// The application could not be reached, or left during the handshake.
+    pub(crate) fn failed(&self, turn: &mut Turn<'_, impl Apps>) {
+        refuse(self.link, self.stream, Refusal::Unreachable, turn.desk);
+    }
+}

@@ -1,0 +1,411 @@
+//! The link to one other node: QUIC streams inside the tunnel.
+//!
+//! Each node opens one connection for the streams that its own applications use and accepts one for the
+//! streams that the other's applications use, so neither ever has to agree on who calls. A node that
+//! restarted answers an old connection with a stateless reset (RFC 9000, 10.3), which ends it at once.
+//! An outage of the tunnel ends nothing: the link's clock stands still until the tunnel is back.
+
+mod clock;
+mod plain;
+mod stream;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use lockgate_proto::device::LinkDatagram;
+use lockgate_proto::now::Moment;
+use quinn_proto::{
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, Incoming, ServerConfig, StreamEvent, TransportConfig, ValidationTokenConfig, VarInt,
+};
+
+use clock::LinkClock;
+use plain::{Cids, Plain};
+pub use stream::{Reading, StreamKey};
+
+/// Which link of this node: its place in the list of peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u32);
+
+/// Whose streams a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// We opened it: the streams of applications here that use services there.
+    Uses,
+    /// The other node opened it: the streams of applications there that use services here.
+    Serves,
+}
+
+/// What the streams of a link have to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Streams can be opened (again).
+    Ready,
+    /// The other node opened streams: [`Link::accept`] them.
+    Opened,
+    /// There may be bytes, an end or a reset to read.
+    Readable(StreamKey),
+    /// There may be room to write.
+    Writable(StreamKey),
+    /// The other node wants no more of what we write.
+    Stopped(StreamKey),
+    /// Every stream of this side is gone.
+    Lost(Side),
+}
+
+/// Stream credit: what a stalled application makes either node keep for one stream.
+pub const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// Credit of one connection: what all its stalled streams together make the receiving node keep.
+const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
+/// Bytes that may wait for an acknowledgement before writing stops.
+const SEND_WINDOW: u64 = 8 * 1024 * 1024;
+/// Application connections that the other node may have open here at a time.
+const MAX_STREAMS: u32 = 1024;
+/// The first guess of a round trip: the tunnel's own handshake took about that.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+/// Datagrams of one transmission: 64 KiB of segments at an Ethernet's MTU.
+const SEGMENTS: usize = 44;
+/// Replaced connections that are still being drained, at most.
+const MAX_LEAVING: usize = 4;
+/// A shorter datagram could not be answered with a stateless reset (RFC 9000, 10.3.3).
+const MIN_DATAGRAM: usize = 29;
+const INTAKE: usize = 128 * 1024;
+const NO_ADDRESS: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+struct Half {
+    handle: ConnectionHandle,
+    connection: Connection,
+}
+
+/// One link; see the module.
+pub struct Link {
+    endpoint: Endpoint,
+    uses: Option<Half>,
+    serves: Option<Half>,
+    /// Connections that were replaced and only say goodbye.
+    leaving: Vec<Half>,
+    client: ClientConfig,
+    clock: LinkClock,
+    /// Counts the connections of each side, so that a key of an old one names nothing.
+    generation: u32,
+    serves_generation: u32,
+    intake: BytesMut,
+    scratch: Vec<u8>,
+    replies: VecDeque<Vec<u8>>,
+    deadline: Option<Moment>,
+}
+
+impl Link {
+    /// A link with nothing open. `base` is the `Instant` of [`Moment::ZERO`]; `mtu` the largest datagram
+    /// that the tunnel takes in bytes (at least 1200); `seed` is random.
+    ///
+    /// # Panics
+    /// Never for an `mtu` of 1200 to 65527.
+    pub fn new(base: Instant, mtu: u16, seed: [u8; 32]) -> Self {
+        let transport = Arc::new(transport(mtu));
+        let mut server = ServerConfig::new(Arc::new(Plain), Arc::new(Plain));
+        let mut no_tokens = ValidationTokenConfig::default();
+        no_tokens.sent(0);
+        server
+            .transport_config(transport.clone())
+            .migration(false)
+            .time_source(Arc::new(Plain))
+            .validation_token_config(no_tokens)
+            .max_incoming(MAX_LEAVING);
+        let cids = u64::from_be_bytes(first_eight(&seed));
+        let mut client = ClientConfig::new(Arc::new(Plain));
+        client.transport_config(transport).initial_dst_cid_provider(Arc::new(move || {
+            use quinn_proto::ConnectionIdGenerator as _;
+            Cids(!cids).generate_cid()
+        }));
+        let mut config = EndpointConfig::new(Arc::new(Plain));
+        config
+            .cid_generator(move || Box::new(Cids(cids)))
+            .grease_quic_bit(false)
+            .rng_seed(Some(seed))
+            .max_udp_payload_size(mtu)
+            .expect("the tunnel's MTU is a QUIC datagram size");
+        Self {
+            endpoint: Endpoint::new(Arc::new(config), Some(Arc::new(server)), false, None),
+            uses: None,
+            serves: None,
+            leaving: Vec::new(),
+            client,
+            clock: LinkClock::new(base),
+            generation: 0,
+            serves_generation: 0,
+            intake: BytesMut::new(),
+            scratch: Vec::with_capacity(SEGMENTS * usize::from(mtu)),
+            replies: VecDeque::new(),
+            deadline: None,
+        }
+    }
+
+    /// The tunnel is silent: time stands still here until [`Link::resume`].
+    pub fn suspend(&mut self, now: Moment) {
+        self.clock.stop(now);
+        self.deadline = None;
+    }
+
+    /// The tunnel is back: what is unacknowledged is probed for at once.
+    pub fn resume(&mut self, now: Moment) {
+        let halves = [&mut self.uses, &mut self.serves];
+        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).min();
+        self.clock.start(now, next);
+        self.note_deadline();
+    }
+
+    /// Whether anything is open, or wanted: worth keeping the tunnel up for.
+    pub const fn is_wanted(&self) -> bool {
+        self.uses.is_some() || self.serves.is_some()
+    }
+
+    /// Takes a datagram that the tunnel has authenticated as the other node's.
+    pub fn handle_datagram(&mut self, datagram: &LinkDatagram<'_>, now: Moment, news: &mut Vec<News>) {
+        let at = self.clock.at(now);
+        if self.intake.capacity() < datagram.bytes().len() {
+            self.intake.reserve(INTAKE);
+        }
+        self.intake.extend_from_slice(datagram.bytes());
+        let data = self.intake.split();
+        self.scratch.clear();
+        match self.endpoint.handle(at, NO_ADDRESS, None, None, data, &mut self.scratch) {
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let halves = [&mut self.uses, &mut self.serves];
+                let half = halves.into_iter().flatten().chain(&mut self.leaving);
+                if let Some(half) = half.into_iter().find(|half| half.handle == handle) {
+                    half.connection.handle_event(event);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, at, news),
+            Some(DatagramEvent::Response(reply)) if self.replies.len() < MAX_LEAVING => {
+                self.replies.push_back(self.scratch[..reply.size].to_vec());
+            }
+            Some(DatagramEvent::Response(_)) | None => {}
+        }
+    }
+
+    /// The other node begins anew, after a restart perhaps: its old connection is over.
+    fn admit(&mut self, incoming: Incoming, at: Instant, news: &mut Vec<News>) {
+        if self.leaving.len() >= MAX_LEAVING {
+            self.endpoint.ignore(incoming);
+            return;
+        }
+        self.scratch.clear();
+        let Ok((handle, connection)) = self.endpoint.accept(incoming, at, &mut self.scratch, None)
+        else {
+            return;
+        };
+        if let Some(mut old) = self.serves.replace(Half { handle, connection }) {
+            old.connection.close(at, VarInt::from_u32(0), Bytes::new());
+            self.leaving.push(old);
+            news.push(News::Lost(Side::Serves));
+        }
+        self.serves_generation = self.next_generation();
+    }
+
+    /// Makes sure that a connection for our own streams is open or on its way.
+    fn connect(&mut self, now: Moment) {
+        if self.uses.is_some() {
+            return;
+        }
+        let at = self.clock.at(now);
+        if let Ok((handle, connection)) =
+            self.endpoint.connect(at, self.client.clone(), NO_ADDRESS, "lockgate")
+        {
+            self.generation = self.next_generation();
+            self.uses = Some(Half { handle, connection });
+        }
+    }
+
+    fn next_generation(&self) -> u32 {
+        self.generation.max(self.serves_generation).wrapping_add(1)
+    }
+
+    /// A new stream to the other node; `None` until [`News::Ready`].
+    pub fn open(&mut self, now: Moment) -> Option<StreamKey> {
+        self.connect(now);
+        let id = self.uses.as_mut()?.connection.streams().open(Dir::Bi)?;
+        Some(StreamKey { side: Side::Uses, generation: self.generation, id })
+    }
+
+    /// A stream that the other node opened.
+    pub fn accept(&mut self) -> Option<StreamKey> {
+        let id = self.serves.as_mut()?.connection.streams().accept(Dir::Bi)?;
+        Some(StreamKey { side: Side::Serves, generation: self.serves_generation, id })
+    }
+
+    /// Lets time pass: retransmissions, losses.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        if self.clock.is_stopped() {
+            return;
+        }
+        let at = self.clock.at(now);
+        let halves = [&mut self.uses, &mut self.serves];
+        for half in halves.into_iter().flatten().chain(&mut self.leaving) {
+            if half.connection.poll_timeout().is_some_and(|due| due <= at) {
+                half.connection.handle_timeout(at);
+            }
+        }
+    }
+
+    /// When [`Link::handle_timeout`] has something to do.
+    pub const fn poll_timeout(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    /// Collects what the connections have to tell.
+    pub fn drive(&mut self, news: &mut Vec<News>) {
+        for side in [Side::Uses, Side::Serves] {
+            self.drive_side(side, news);
+        }
+        let endpoint = &mut self.endpoint;
+        self.leaving.retain_mut(|half| {
+            while half.connection.poll().is_some() {}
+            exchange_events(endpoint, half);
+            !half.connection.is_drained()
+        });
+    }
+
+    fn drive_side(&mut self, side: Side, news: &mut Vec<News>) {
+        let generation = self.generation_of(side);
+        let slot = match side {
+            Side::Uses => &mut self.uses,
+            Side::Serves => &mut self.serves,
+        };
+        let Some(half) = slot else { return };
+        exchange_events(&mut self.endpoint, half);
+        let mut lost = false;
+        while let Some(event) = half.connection.poll() {
+            let key = |id| StreamKey { side, generation, id };
+            match event {
+                Event::Connected | Event::Stream(StreamEvent::Available { dir: Dir::Bi }) => {
+                    news.push(News::Ready);
+                }
+                Event::ConnectionLost { reason } => {
+                    tracing::debug!(%reason, ?side, "link connection lost");
+                    lost = true;
+                }
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => news.push(News::Opened),
+                Event::Stream(StreamEvent::Readable { id }) => news.push(News::Readable(key(id))),
+                Event::Stream(StreamEvent::Writable { id }) => news.push(News::Writable(key(id))),
+                Event::Stream(StreamEvent::Stopped { id, .. }) => news.push(News::Stopped(key(id))),
+                _ => {}
+            }
+        }
+        exchange_events(&mut self.endpoint, half);
+        if lost {
+            news.push(News::Lost(side));
+            if let Some(half) = slot.take().filter(|half| !half.connection.is_drained()) {
+                self.leaving.push(half);
+            }
+        }
+    }
+
+    const fn generation_of(&self, side: Side) -> u32 {
+        match side {
+            Side::Uses => self.generation,
+            Side::Serves => self.serves_generation,
+        }
+    }
+
+    fn half(&mut self, key: StreamKey) -> Option<&mut Half> {
+        if self.generation_of(key.side) != key.generation {
+            return None;
+        }
+        match key.side {
+            Side::Uses => self.uses.as_mut(),
+            Side::Serves => self.serves.as_mut(),
+        }
+    }
+
+    /// Hands every datagram that is due to `send`, until it answers that it takes no more.
+    pub fn transmit(&mut self, now: Moment, send: &mut impl FnMut(&[u8]) -> bool) {
+        if self.clock.is_stopped() {
+            return;
+        }
+        while let Some(reply) = self.replies.pop_front() {
+            send(&reply);
+        }
+        let at = self.clock.at(now);
+        let halves = [&mut self.uses, &mut self.serves];
+        for half in halves.into_iter().flatten().chain(&mut self.leaving) {
+            if !transmit_half(half, at, &mut self.scratch, send) {
+                break;
+            }
+        }
+        self.note_deadline();
+    }
+
+    fn note_deadline(&mut self) {
+        if self.clock.is_stopped() {
+            self.deadline = None;
+            return;
+        }
+        let halves = [&mut self.uses, &mut self.serves];
+        let all = halves.into_iter().flatten().chain(&mut self.leaving);
+        let next = all.filter_map(|half| half.connection.poll_timeout()).min();
+        self.deadline = next.map(|due| self.clock.moment(due));
+    }
+}
+
+/// Sends what one connection has; false where `send` took no more.
+fn transmit_half(
+    half: &mut Half,
+    at: Instant,
+    scratch: &mut Vec<u8>,
+    send: &mut impl FnMut(&[u8]) -> bool,
+) -> bool {
+    loop {
+        scratch.clear();
+        let Some(due) = half.connection.poll_transmit(at, SEGMENTS, scratch) else { return true };
+        let mut room = true;
+        for datagram in scratch[..due.size].chunks(due.segment_size.unwrap_or(due.size)) {
+            // A short header's payload may end in PADDING frames, which are zeros (RFC 9000, 19.1).
+            if datagram.len() < MIN_DATAGRAM && datagram[0] & 0x80 == 0 {
+                let mut padded = [0; MIN_DATAGRAM];
+                padded[..datagram.len()].copy_from_slice(datagram);
+                room = send(&padded);
+            } else {
+                room = send(datagram);
+            }
+        }
+        if !room {
+            return false;
+        }
+    }
+}
+
+fn exchange_events(endpoint: &mut Endpoint, half: &mut Half) {
+    while let Some(event) = half.connection.poll_endpoint_events() {
+        if let Some(answer) = endpoint.handle_event(half.handle, event) {
+            half.connection.handle_event(answer);
+        }
+    }
+}
+
+fn first_eight(seed: &[u8; 32]) -> [u8; 8] {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&seed[..8]);
+    eight
+}
+
+fn transport(mtu: u16) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .max_idle_timeout(None)
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(CONNECTION_WINDOW.into())
+        .send_window(SEND_WINDOW)
+        .initial_rtt(INITIAL_RTT)
+        .initial_mtu(mtu)
+        .min_mtu(mtu)
+        .mtu_discovery_config(None)
+        .datagram_receive_buffer_size(None);
+    transport
+}

@@ -1,0 +1,86 @@
+//! One stream of a link: reading, writing and the ways to end it.
+
+use bytes::Bytes;
+use quinn_proto::{ReadError, StreamId, VarInt};
+
+use super::{Link, Side};
+
+/// Names a stream of a link, and no stream of a later connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamKey {
+    pub(super) side: Side,
+    pub(super) generation: u32,
+    pub(super) id: StreamId,
+}
+
+impl StreamKey {
+    /// Whose connection it belongs to.
+    pub const fn side(self) -> Side {
+        self.side
+    }
+}
+
+/// What a read left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// `take` asked to stop; there may be more.
+    More,
+    /// Nothing more for now.
+    Empty,
+    /// The other node has sent everything.
+    Finished,
+    /// The other node gave the stream up, or it is gone.
+    Reset,
+}
+
+impl Link {
+    /// Reads chunks in order and hands each to `take`, until that answers that it takes no more.
+    pub fn read(&mut self, key: StreamKey, take: &mut impl FnMut(Bytes) -> bool) -> Reading {
+        let Some(half) = self.half(key) else { return Reading::Reset };
+        let mut stream = half.connection.recv_stream(key.id);
+        let Ok(mut chunks) = stream.read(true) else { return Reading::Reset };
+        let outcome = loop {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => {
+                    if !take(chunk.bytes) {
+                        break Reading::More;
+                    }
+                }
+                Ok(None) => break Reading::Finished,
+                Err(ReadError::Blocked) => break Reading::Empty,
+                Err(ReadError::Reset(_)) => break Reading::Reset,
+            }
+        };
+        // Credit goes out with the next transmission, which follows every turn.
+        let _ = chunks.finalize();
+        outcome
+    }
+
+    /// Writes from the front of `chunks`, which are shortened by what was taken; the number of whole chunks
+    /// taken, or `None` where the stream takes nothing any more.
+    pub fn write(&mut self, key: StreamKey, chunks: &mut [Bytes]) -> Option<usize> {
+        let stream = &mut self.half(key)?.connection;
+        match stream.send_stream(key.id).write_chunks(chunks) {
+            Ok(written) => Some(written.chunks),
+            Err(quinn_proto::WriteError::Blocked) => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    /// Ends our direction after what was written.
+    pub fn finish(&mut self, key: StreamKey) {
+        if let Some(half) = self.half(key) {
+            // An error means that the stream has ended already.
+            let _ = half.connection.send_stream(key.id).finish();
+        }
+    }
+
+    /// Gives both directions up.
+    pub fn reset(&mut self, key: StreamKey) {
+        if let Some(half) = self.half(key) {
+            // Errors mean that the direction has ended already.
+            let _ = half.connection.send_stream(key.id).reset(VarInt::from_u32(0));
+            let _ = half.connection.recv_stream(key.id).stop(VarInt::from_u32(0));
+        }
+    }
+}
