@@ -1,0 +1,307 @@
+//! What is to be sent: datagrams written once into one slab, and sent as few, large system calls.
+//!
+//! Consecutive datagrams of one length to one destination form a *run*; a shorter one may end it. A run goes out in one
+//! `sendmsg` with `UDP_SEGMENT`. What the socket does not take stays where it is, in order.
+//!
+//! Nothing is lost under normal load: the slab begins at 1 MiB (a whole receive batch answered in kind) and
+//! grows, while the socket is blocked, up to [`LARGEST`] (twice QUIC's window); it keeps what it grew to, so a steady
+//! state allocates nothing. Only beyond that is a datagram refused with [`Discard::OutboxFull`], and counted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+
+use lockgate_proto::discard::Discard;
+use lockgate_proto::outbox::Outbox;
+use rustix::io::Errno;
+
+use super::udp::Udp;
+
+/// The slab at the beginning, in bytes.
+const SMALLEST: usize = 1 << 20;
+/// The slab at most, in bytes.
+pub const LARGEST: usize = 8 << 20;
+/// Older kernels refuse more segments per call.
+const RUN_SEGMENTS: usize = 64;
+/// A little below the 65507 that UDP can carry: at the limit a loopback receiver was seen to lose GRO.
+const RUN_BYTES: usize = 65_000;
+/// The most that one datagram can carry.
+const DATAGRAM: usize = 65_507;
+/// Runs that may wait: a bound for datagrams that fill no slab.
+const RUNS: usize = 1 << 16;
+/// After so many refusals of segmentation in a row, it is not tried for a while.
+const PATIENCE: u32 = 4;
+/// For so many runs.
+const REST: u32 = 256;
+
+/// What came of a flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The socket's buffer is full: flush again when it becomes writable.
+    Blocked,
+    /// The system is short of memory: flush again soon (a millisecond). No readiness will be told.
+    Later,
+}
+
+/// What a batch has done since it was made. All of them only ever grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SendCounters {
+    /// System calls that sent something.
+    pub sends: u64,
+    /// Datagrams sent (segments; divided by `sends` it says how well they batch).
+    pub datagrams: u64,
+    /// Bytes sent, UDP payload.
+    pub bytes: u64,
+    /// Runs that the kernel refused to segment and that went out one by one.
+    pub fallbacks: u64,
+    /// Datagrams that the system refused to send (unreachable, too large for the path, denied) and that are lost.
+    pub errors: u64,
+    /// Flushes that the socket stopped.
+    pub blocked: u64,
+    /// Datagrams refused because the slab was full.
+    pub refused: u64,
+}
+
+/// How a run leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// In one call.
+    Whole,
+    /// The kernel refused to segment it.
+    OneByOne,
+}
+
+#[derive(Debug)]
+struct Run {
+    to: SocketAddr,
+    start: usize,
+    len: usize,
+    segment: usize,
+    count: usize,
+    open: bool,
+    manner: Manner,
+}
+
+impl Run {
+    fn takes(&self, to: SocketAddr, len: usize) -> bool {
+        self.open
+            && self.to == to
+            && len <= self.segment
+            && self.count < RUN_SEGMENTS
+            && self.len + len <= RUN_BYTES
+    }
+}
+
+/// The datagrams that wait to be sent.
+#[derive(Debug)]
+pub struct Batch {
+    slab: Vec<u8>,
+    used: usize,
+    runs: VecDeque<Run>,
+    counters: SendCounters,
+    refusals: u32,
+    resting: u32,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self {
+            slab: vec![0; SMALLEST],
+            used: 0,
+            runs: VecDeque::with_capacity(1024),
+            counters: SendCounters::default(),
+            refusals: 0,
+            resting: 0,
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Bytes that wait. A loop that produces much flushes when this passes some 64 KiB, or stops producing.
+    pub fn pending(&self) -> usize {
+        self.runs.front().map_or(0, |first| self.used - first.start)
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> SendCounters {
+        self.counters
+    }
+
+    /// Whether runs are sent with segmentation at present (`udp` may not have it; refusals suspend it for a while).
+    pub fn is_segmenting(&self, udp: &Udp) -> bool {
+        udp.has_gso() && self.resting == 0
+    }
+
+    /// Sends what waits, in order, until the socket takes no more.
+    pub fn flush(&mut self, udp: &Udp) -> Flushed {
+        while let Some(run) = self.runs.front_mut() {
+            let mut whole = run.manner == Manner::Whole && run.count > 1 && udp.has_gso();
+            if whole && self.resting > 0 {
+                self.resting -= 1;
+                whole = false;
+            }
+            if !whole {
+                run.manner = Manner::OneByOne;
+                run.open = false;
+            }
+            let size = if whole {
+                run.len
+            } else {
+                run.len.min(run.segment)
+            };
+            let contents = &self.slab[run.start..run.start + size];
+            match udp.send(run.to, contents, whole.then_some(run.segment)) {
+                Ok(()) => {
+                    self.counters.sends += 1;
+                    self.counters.datagrams += if whole { run.count as u64 } else { 1 };
+                    self.counters.bytes += size as u64;
+                    if whole {
+                        self.refusals = 0;
+                    }
+                }
+                Err(error) => match (cause(&error), whole) {
+                    (Cause::Blocked, _) => {
+                        self.counters.blocked += 1;
+                        return Flushed::Blocked;
+                    }
+                    (Cause::Memory, _) => return Flushed::Later,
+                    (Cause::Segmentation, true) => {
+                        self.fall_back();
+                        continue;
+                    }
+                    (_, true) => self.counters.errors += run.count as u64,
+                    (_, false) => self.counters.errors += 1,
+                },
+            }
+            self.advance(size);
+        }
+        Flushed::All
+    }
+
+    /// The kernel would not segment the first run: it goes one by one, and after some such the next runs do too.
+    fn fall_back(&mut self) {
+        self.counters.fallbacks += 1;
+        self.refusals += 1;
+        if self.refusals >= PATIENCE {
+            self.refusals = 0;
+            self.resting = REST;
+        }
+        if let Some(run) = self.runs.front_mut() {
+            run.manner = Manner::OneByOne;
+        }
+    }
+
+    /// The first `size` bytes of the first run are done with.
+    fn advance(&mut self, size: usize) {
+        if let Some(run) = self.runs.front_mut() {
+            run.start += size;
+            run.len -= size;
+            run.count = if run.len == 0 { 0 } else { run.count - 1 };
+            if run.count == 0 {
+                self.runs.pop_front();
+            }
+        }
+        if self.runs.is_empty() {
+            self.used = 0;
+        }
+    }
+
+    /// Makes room for `len` more bytes: by moving what waits to the front, else by growing.
+    fn make_room(&mut self, len: usize) -> Result<(), Discard> {
+        if self.used + len <= self.slab.len() {
+            return Ok(());
+        }
+        let head = self.runs.front().map_or(self.used, |first| first.start);
+        let must_move = self.slab.len() >= LARGEST && self.used - head + len <= self.slab.len();
+        if head >= self.used / 2 || must_move {
+            self.slab.copy_within(head..self.used, 0);
+            self.used -= head;
+            for run in &mut self.runs {
+                run.start -= head;
+            }
+        }
+        while self.used + len > self.slab.len() {
+            if self.slab.len() >= LARGEST {
+                self.counters.refused += 1;
+                return Err(Discard::OutboxFull);
+            }
+            self.slab.resize((self.slab.len() * 2).min(LARGEST), 0);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, to: SocketAddr, len: usize) {
+        let start = self.used;
+        self.used += len;
+        if let Some(last) = self.runs.back_mut()
+            && last.takes(to, len)
+            && len > 0
+        {
+            last.len += len;
+            last.count += 1;
+            last.open = len == last.segment;
+            return;
+        }
+        let run = Run {
+            to,
+            start,
+            len,
+            segment: len.max(1),
+            count: 1,
+            open: len > 0,
+            manner: Manner::Whole,
+        };
+        self.runs.push_back(run);
+    }
+}
+
+impl Outbox for Batch {
+    /// Refuses what no datagram can carry ([`Discard::Malformed`]) and what no longer fits ([`Discard::OutboxFull`]).
+    fn datagram(
+        &mut self,
+        to: SocketAddr,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
+    ) -> Result<(), Discard> {
+        if len > DATAGRAM {
+            return Err(Discard::Malformed);
+        }
+        if self.runs.len() >= RUNS {
+            self.counters.refused += 1;
+            return Err(Discard::OutboxFull);
+        }
+        self.make_room(len)?;
+        fill(&mut self.slab[self.used..self.used + len])?;
+        self.note(to, len);
+        Ok(())
+    }
+}
+
+enum Cause {
+    Blocked,
+    Memory,
+    Segmentation,
+    Other,
+}
+
+fn cause(error: &io::Error) -> Cause {
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN) => Cause::Blocked,
+        Some(Errno::NOBUFS | Errno::NOMEM) => Cause::Memory,
+        Some(Errno::MSGSIZE | Errno::IO | Errno::INVAL) => Cause::Segmentation,
+        _ => Cause::Other,
+    }
+}
