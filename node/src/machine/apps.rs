@@ -7,3 +7,6 @@ mod stream;
 pub use endpoint::{Endpoint, EndpointError};
 pub use listener::{AcceptOutcome, Listener};
 pub use stream::{Origin, ReadOutcome, Stream};
+
+#[cfg(test)]
+mod tests;

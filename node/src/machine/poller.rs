@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,6 @@ pub struct Ready {
 pub struct Poller {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
-    events: Vec<epoll::Event>,
     ready: Vec<Ready>,
 }
 
@@ -54,7 +54,6 @@ impl Poller {
         Ok(Self {
             epoll,
             wake,
-            events: Vec::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
         })
     }
@@ -99,7 +98,6 @@ impl Poller {
     /// Only if the epoll instance itself is broken.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<&[Ready]> {
         self.ready.clear();
-        self.events.clear();
         let milliseconds = match timeout.map(|timeout| timeout.min(LONGEST)) {
             // epoll_wait counts whole milliseconds and rounds up. ppoll on the epoll descriptor takes nanoseconds, on
             // every kernel and under every system call filter (epoll_pwait2 needs Linux 5.11).
@@ -110,20 +108,15 @@ impl Poller {
             whole => whole,
         };
         let timespec = milliseconds.map(to_timespec);
-        match epoll::wait(
-            &self.epoll,
-            rustix::buffer::spare_capacity(&mut self.events),
-            timespec.as_ref(),
-        ) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS];
+        match epoll::wait(&self.epoll, &mut events, timespec.as_ref()) {
+            Ok((events, _)) => {
+                let told = events.iter().filter(|event| event.data.u64() != WAKE);
+                self.ready.extend(told.map(to_ready));
+            }
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let told = self
-            .events
-            .iter()
-            .filter(|event| event.data.u64() != WAKE)
-            .map(to_ready);
-        self.ready.extend(told);
         Ok(&self.ready)
     }
 
@@ -172,5 +165,124 @@ impl Waker {
     /// Wakes. Never blocks, never fails: a full count means that a wake-up is on its way already.
     pub fn wake(&self) {
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    use super::*;
+
+    const LONG: Option<Duration> = Some(Duration::from_secs(10));
+
+    #[test]
+    fn a_waker_ends_the_wait_of_a_blocked_poller() {
+        let mut poller = Poller::new().unwrap();
+        let waker = poller.waker();
+        let (blocked, is_blocked) = std::sync::mpsc::channel();
+        let waiter = std::thread::spawn(move || {
+            blocked.send(()).unwrap();
+            let started = Instant::now();
+            assert_eq!(poller.wait(LONG).unwrap(), []);
+            started.elapsed()
+        });
+        is_blocked.recv().unwrap();
+        waker.clone().wake();
+        assert!(waiter.join().unwrap() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_wake_before_the_wait_is_not_lost_and_many_are_one() {
+        let mut poller = Poller::new().unwrap();
+        for _ in 0..3 {
+            poller.waker().wake();
+        }
+        let started = Instant::now();
+        assert_eq!(poller.wait(LONG).unwrap(), []);
+        assert!(started.elapsed() < Duration::from_secs(10));
+        let started = Instant::now();
+        poller.wait(Some(Duration::from_millis(20))).unwrap();
+        assert!(
+            started.elapsed() >= Duration::from_millis(20),
+            "the wake-up was used up"
+        );
+    }
+
+    #[test]
+    fn a_timeout_is_kept_to_the_nanosecond_and_never_cut_short() {
+        let mut poller = Poller::new().unwrap();
+        let mut shortest = Duration::MAX;
+        for _ in 0..20 {
+            let started = Instant::now();
+            assert_eq!(
+                poller.wait(Some(Duration::from_nanos(100_001))).unwrap(),
+                []
+            );
+            let took = started.elapsed();
+            assert!(took >= Duration::from_nanos(100_001), "{took:?}");
+            shortest = shortest.min(took);
+        }
+        assert!(
+            shortest < Duration::from_millis(1),
+            "{shortest:?}: rounded up to a millisecond"
+        );
+        let started = Instant::now();
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn readiness_is_told_once_per_change() {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let mut poller = Poller::new().unwrap();
+        poller.add(&near, 7).unwrap();
+        let writable = Ready {
+            token: 7,
+            readable: false,
+            writable: true,
+            hangup: false,
+        };
+        assert_eq!(poller.wait(LONG).unwrap(), [writable]);
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        far.write_all(b"x").unwrap();
+        assert_eq!(
+            poller.wait(LONG).unwrap(),
+            [Ready {
+                readable: true,
+                ..writable
+            }]
+        );
+        assert_eq!(
+            poller.wait(Some(Duration::ZERO)).unwrap(),
+            [],
+            "unread, and yet no second edge"
+        );
+        far.write_all(b"y").unwrap();
+        assert!(poller.wait(LONG).unwrap()[0].readable);
+        let mut bytes = [0; 2];
+        near.read_exact(&mut bytes).unwrap();
+        drop(far);
+        assert_eq!(
+            poller.wait(LONG).unwrap(),
+            [Ready {
+                readable: true,
+                hangup: true,
+                ..writable
+            }]
+        );
+    }
+
+    #[test]
+    fn a_removed_descriptor_says_no_more() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut poller = Poller::new().unwrap();
+        poller.add(&near, 7).unwrap();
+        poller.remove(&near).unwrap();
+        far.write_all(b"x").unwrap();
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        assert!(poller.remove(&near).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! A directory of a test's own, gone when the test is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) struct Scratch(PathBuf);
@@ -20,10 +20,6 @@ impl Scratch {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
     }
 }
 

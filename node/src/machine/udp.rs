@@ -239,3 +239,122 @@ fn is_about_a_peer(error: &io::Error) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::poller::Poller;
+    use super::*;
+
+    fn bind(text: &str) -> Udp {
+        Udp::bind(text.parse().unwrap()).unwrap()
+    }
+
+    /// The next datagram: who sent it, and its bytes.
+    fn next(udp: &mut Udp) -> (SocketAddr, Vec<u8>) {
+        let mut poller = Poller::new().unwrap();
+        poller.add(&*udp, 1).unwrap();
+        let mut arrived = None;
+        while arrived.is_none() {
+            assert!(
+                !poller
+                    .wait(Some(Duration::from_secs(10)))
+                    .unwrap()
+                    .is_empty(),
+                "nothing arrives"
+            );
+            udp.recv(|from, _, bytes| arrived = Some((from, bytes.to_vec())))
+                .unwrap();
+        }
+        arrived.unwrap()
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_its_mend() {
+        let held = bind("127.0.0.1:0");
+        let error = Udp::bind(held.local_addr()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("udp {}", held.local_addr())) && error.contains("hint"),
+            "{error}"
+        );
+        let error = Udp::bind("192.0.2.1:0".parse().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no such address"), "{error}");
+    }
+
+    #[test]
+    fn both_ip_versions_reach_a_dual_stack_socket_under_their_own_addresses() {
+        let mut dual = bind("[::]:0");
+        let port = dual.local_addr().port();
+        for (own, to) in [
+            ("127.0.0.1:0", format!("127.0.0.1:{port}")),
+            ("[::1]:0", format!("[::1]:{port}")),
+        ] {
+            let mut peer = bind(own);
+            peer.send(to.parse().unwrap(), own.as_bytes(), None)
+                .unwrap();
+            let (from, bytes) = next(&mut dual);
+            assert_eq!((from, bytes), (peer.local_addr(), own.as_bytes().to_vec()));
+            dual.send(from, b"back", None).unwrap();
+            assert_eq!(next(&mut peer), (to.parse().unwrap(), b"back".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_closed_port_at_the_other_end_does_not_disturb_the_socket() {
+        let mut udp = bind("127.0.0.1:0");
+        let gone = bind("127.0.0.1:0").local_addr();
+        let peer = bind("127.0.0.1:0");
+        for _ in 0..3 {
+            let _ = udp.send(gone, b"anyone?", None);
+            udp.recv(|_, _, _| ()).unwrap();
+        }
+        peer.send(udp.local_addr(), b"here", None).unwrap();
+        assert_eq!(next(&mut udp), (peer.local_addr(), b"here".to_vec()));
+    }
+
+    #[test]
+    fn an_empty_socket_is_drained_and_a_full_batch_is_not() {
+        let mut udp = bind("127.0.0.1:0");
+        assert_eq!(
+            udp.recv(|_, _, _| ()).unwrap(),
+            Received {
+                datagrams: 0,
+                drained: true
+            }
+        );
+        // Different senders are never coalesced, so each datagram is a message of its own.
+        for _ in 0..=BATCH {
+            bind("127.0.0.1:0")
+                .send(udp.local_addr(), b"x", None)
+                .unwrap();
+        }
+        let first = udp.recv(|_, _, _| ()).unwrap();
+        assert_eq!(
+            first,
+            Received {
+                datagrams: BATCH,
+                drained: false
+            }
+        );
+        assert_eq!(
+            udp.recv(|_, _, _| ()).unwrap(),
+            Received {
+                datagrams: 1,
+                drained: true
+            }
+        );
+    }
+
+    #[test]
+    fn what_the_system_grants_can_be_read() {
+        let udp = bind("127.0.0.1:0");
+        assert!(udp.receive_buffer() >= 64 << 10 && udp.send_buffer() >= 64 << 10);
+        assert!(
+            udp.has_gso() && udp.has_gro(),
+            "every kernel since 5.0 has both"
+        );
+    }
+}

@@ -177,10 +177,10 @@ mod tests {
     fn a_plain_file_is_never_removed() {
         let scratch = Scratch::new();
         let path = scratch.file("notes");
-        std::fs::write(&path, "precious").unwrap();
+        fs::write(&path, "precious").unwrap();
         let error = bind(&path).unwrap_err().to_string();
         assert!(error.contains("not a socket"), "{error}");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[test]
@@ -189,10 +189,10 @@ mod tests {
         let path = scratch.file("socket");
         let socket = bind(&path).unwrap();
         assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         let successor = bind(&path).unwrap();
         drop(socket);
         assert!(path.exists(), "the successor's file stays");
