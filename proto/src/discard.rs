@@ -5,4 +5,6 @@
 pub enum Discard {
     /// Shorter or longer than any message of its type, or of no known type.
     Malformed,
+    /// The machine's outgoing batch is full: the socket has taken nothing for a while.
+    OutboxFull,
 }

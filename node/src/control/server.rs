@@ -1,0 +1,135 @@
+//! The serving side: bounded in clients, bytes and time, whatever is sent.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::{CLIENTS, ControlRequest, REQUEST};
+use crate::machine::poller::Waker;
+use crate::machine::unix::UnixSocket;
+
+/// How long accepting rests when the process is out of descriptors.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// What each connection needs.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) tell: SyncSender<ControlRequest>,
+    pub(super) waker: Waker,
+    pub(super) patience: Duration,
+}
+
+impl Server {
+    /// Serves until `stopped` resolves; open connections end with it.
+    pub(super) async fn run(self, socket: UnixSocket, mut stopped: oneshot::Receiver<()>) {
+        let listener = match to_tokio(&socket) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "the control socket cannot be served");
+                return;
+            }
+        };
+        let places = Arc::new(Semaphore::new(CLIENTS));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = &mut stopped => return,
+            };
+            let Ok((stream, _)) = accepted else {
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
+            let server = self.clone();
+            tokio::spawn(async move {
+                server.converse(stream).await;
+                drop(place);
+            });
+        }
+    }
+
+    /// Answers requests until the client leaves, is late, or sends what is no request.
+    async fn converse(&self, stream: UnixStream) {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let (answer, next) = match timeout(self.patience, read_request(&mut stream)).await {
+                Err(_) | Ok(Incoming::End) => return,
+                Ok(Incoming::Bad(reason)) => (json!({ "error": reason }), Next::Close),
+                Ok(Incoming::Request(command, arguments)) => {
+                    (self.ask_reactor(command, arguments).await, Next::Read)
+                }
+            };
+            let mut line = answer.to_string();
+            line.push('\n');
+            let written = timeout(self.patience, stream.get_mut().write_all(line.as_bytes())).await;
+            if next == Next::Close || !matches!(written, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    async fn ask_reactor(&self, command: String, arguments: Map<String, Value>) -> Value {
+        let (reply, answer) = oneshot::channel();
+        if self
+            .tell
+            .try_send(ControlRequest {
+                command,
+                arguments,
+                reply,
+            })
+            .is_err()
+        {
+            return json!({ "error": "the node is busy or stopping" });
+        }
+        self.waker.wake();
+        match timeout(self.patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => json!({ "error": "the node did not answer this command" }),
+            Err(_) => json!({ "error": "the node did not answer in time" }),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    Read,
+    Close,
+}
+
+enum Incoming {
+    Request(String, Map<String, Value>),
+    Bad(&'static str),
+    End,
+}
+
+async fn read_request(stream: &mut BufReader<UnixStream>) -> Incoming {
+    let mut line = Vec::new();
+    let limit = REQUEST as u64 + 1;
+    match stream.take(limit).read_until(b'\n', &mut line).await {
+        Err(_) | Ok(0) => return Incoming::End,
+        Ok(_) if line.last() == Some(&b'\n') => {}
+        Ok(_) if line.len() > REQUEST => return Incoming::Bad("a request is at most 65536 bytes"),
+        // The client left in the middle of a line.
+        Ok(_) => return Incoming::End,
+    }
+    let Ok(Value::Object(mut object)) = serde_json::from_slice(&line) else {
+        return Incoming::Bad("a request is one JSON object a line");
+    };
+    match object.remove("command") {
+        Some(Value::String(command)) => Incoming::Request(command, object),
+        _ => Incoming::Bad("a request has a \"command\", which is a string"),
+    }
+}
+
+fn to_tokio(socket: &UnixSocket) -> io::Result<UnixListener> {
+    UnixListener::from_std(socket.duplicate()?.into())
+}
