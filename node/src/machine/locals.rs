@@ -1,0 +1,245 @@
+//! Every application's connection, by the broker's name for it: what may be read, what is paused.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use lockgate_broker::apps::{AppId, Apps};
+use lockgate_broker::services::OfferId;
+
+use super::apps::{Endpoint, ReadOutcome, Stream};
+use super::poller::{Poller, Ready};
+
+/// Tokens of connections start here; below are the listeners and the UDP socket.
+pub const FIRST_TOKEN: u64 = 1 << 32;
+/// The most that one application may bring in one turn, so that it cannot starve the others.
+const BUDGET: usize = 256 * 1024;
+/// The most that one read takes.
+const READ: usize = 128 * 1024;
+
+struct Local {
+    stream: Stream,
+    connecting: bool,
+    /// The socket may have bytes: it was readable and has not said `EAGAIN` since.
+    readable: bool,
+    /// The broker wants bytes.
+    wanted: bool,
+    queued: bool,
+}
+
+/// What an application's socket has to tell the broker.
+#[derive(Debug)]
+pub enum Told {
+    /// A dialled connection stands.
+    Dialed,
+    /// Bytes arrived.
+    Data(Bytes),
+    /// There is room to write.
+    Writable,
+    /// No more will come.
+    Ended,
+    /// The connection failed.
+    Gone,
+}
+
+/// See the module.
+pub struct Locals {
+    poller: Poller,
+    streams: BTreeMap<AppId, Local>,
+    /// Where each offer's application is.
+    offers: Vec<Option<Endpoint>>,
+    /// Connections with something to do, in turn.
+    queue: VecDeque<AppId>,
+    writable: VecDeque<AppId>,
+    failed: VecDeque<AppId>,
+    buffer: BytesMut,
+}
+
+impl Locals {
+    /// No connections; `offers` says where to dial, by place.
+    pub const fn new(poller: Poller, offers: Vec<Option<Endpoint>>) -> Self {
+        Self {
+            poller,
+            streams: BTreeMap::new(),
+            offers,
+            queue: VecDeque::new(),
+            writable: VecDeque::new(),
+            failed: VecDeque::new(),
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// The poller that watches the connections, for the rest of what is to be watched.
+    pub const fn poller(&mut self) -> &mut Poller {
+        &mut self.poller
+    }
+
+    /// Takes in an accepted connection.
+    ///
+    /// # Errors
+    /// When it cannot be watched; it is closed then.
+    pub fn add(&mut self, app: AppId, stream: Stream) -> std::io::Result<()> {
+        self.watch(app, stream, Connecting::No)
+    }
+
+    fn watch(&mut self, app: AppId, stream: Stream, connecting: Connecting) -> std::io::Result<()> {
+        self.poller.add(&stream, FIRST_TOKEN + app.0)?;
+        let connecting = connecting == Connecting::Yes;
+        let local = Local { stream, connecting, readable: false, wanted: true, queued: false };
+        self.streams.insert(app, local);
+        Ok(())
+    }
+
+    /// Notes what the poller said about a connection.
+    pub fn note(&mut self, ready: Ready) {
+        let app = AppId(ready.token - FIRST_TOKEN);
+        let Some(local) = self.streams.get_mut(&app) else { return };
+        if ready.writable || (local.connecting && ready.hangup) {
+            self.writable.push_back(app);
+        }
+        if ready.readable || ready.hangup {
+            local.readable = true;
+            enqueue(&mut self.queue, app, local);
+        }
+    }
+
+    /// Whether something waits to be told without another wait.
+    pub fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.writable.is_empty() || !self.failed.is_empty()
+    }
+
+    /// The connections that have something to tell in this turn.
+    pub fn begin_turn(&mut self) -> usize {
+        self.queue.len() + self.writable.len() + self.failed.len()
+    }
+
+    /// What a connection has to tell next; `None` once nobody has anything.
+    ///
+    /// `tell` gets at most [`BUDGET`] bytes of one application in a call; the rest comes with the next.
+    pub fn next_turn(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) -> bool {
+        if let Some(app) = self.failed.pop_front() {
+            self.streams.remove(&app);
+            tell(self, app, Told::Gone);
+            return true;
+        }
+        if let Some(app) = self.writable.pop_front() {
+            self.tell_writable(app, tell);
+            return true;
+        }
+        let Some(app) = self.queue.pop_front() else { return false };
+        if let Some(local) = self.streams.get_mut(&app) {
+            local.queued = false;
+        }
+        self.read(app, tell);
+        true
+    }
+
+    fn tell_writable(&mut self, app: AppId, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
+        let Some(local) = self.streams.get_mut(&app) else { return };
+        if !local.connecting {
+            tell(self, app, Told::Writable);
+            return;
+        }
+        match local.stream.finish_connect() {
+            Ok(()) => {
+                local.connecting = false;
+                tell(self, app, Told::Dialed);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => {
+                self.streams.remove(&app);
+                tell(self, app, Told::Gone);
+            }
+        }
+    }
+
+    /// Reads one application until it has no more, is not wanted any more, or has had its share.
+    fn read(&mut self, app: AppId, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
+        let mut taken = 0;
+        loop {
+            let Some(local) = self.streams.get_mut(&app) else { return };
+            if local.connecting || !local.readable || !local.wanted {
+                return;
+            }
+            if taken >= BUDGET {
+                enqueue(&mut self.queue, app, local);
+                return;
+            }
+            match local.stream.read_into(&mut self.buffer, READ) {
+                ReadOutcome::Data(length) => {
+                    taken += length;
+                    let bytes = self.buffer.split().freeze();
+                    tell(self, app, Told::Data(bytes));
+                }
+                ReadOutcome::Empty => local.readable = false,
+                ReadOutcome::Eof => {
+                    local.readable = false;
+                    tell(self, app, Told::Ended);
+                }
+                ReadOutcome::Error(_) => {
+                    self.streams.remove(&app);
+                    tell(self, app, Told::Gone);
+                }
+            }
+        }
+    }
+
+    /// Reads, once more, everything that has arrived from every application: before a clean stop.
+    pub fn read_all(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
+        let all: Vec<AppId> = self.streams.keys().copied().collect();
+        for app in all {
+            if let Some(local) = self.streams.get_mut(&app) {
+                local.readable = true;
+            }
+            self.read(app, tell);
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connecting {
+    Yes,
+    No,
+}
+
+fn enqueue(queue: &mut VecDeque<AppId>, app: AppId, local: &mut Local) {
+    if local.wanted && !local.queued {
+        local.queued = true;
+        queue.push_back(app);
+    }
+}
+
+impl Apps for Locals {
+    fn dial(&mut self, app: AppId, offer: OfferId) {
+        let dialed = match self.offers.get(offer.0) {
+            Some(Some(endpoint)) => Stream::dial(endpoint),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        let watched = dialed.and_then(|stream| self.watch(app, stream, Connecting::Yes));
+        if watched.is_err() {
+            self.failed.push_back(app);
+        }
+    }
+
+    fn write(&mut self, app: AppId, chunks: &[Bytes]) -> Option<usize> {
+        self.streams.get_mut(&app)?.stream.write(chunks).ok()
+    }
+
+    fn set_reading(&mut self, app: AppId, reading: bool) {
+        let Some(local) = self.streams.get_mut(&app) else { return };
+        local.wanted = reading;
+        if local.readable {
+            enqueue(&mut self.queue, app, local);
+        }
+    }
+
+    fn finish(&mut self, app: AppId) {
+        if let Some(local) = self.streams.get_mut(&app) {
+            // An error means that the application has closed already, which the next read tells.
+            let _ = local.stream.shutdown_write();
+        }
+    }
+
+    fn close(&mut self, app: AppId) {
+        self.streams.remove(&app);
+    }
+}

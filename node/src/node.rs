@@ -1,0 +1,284 @@
+//! A node: the tunnels, the rules and the broker. They meet here and nowhere else; no IO.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lockgate_broker::apps::Apps;
+use lockgate_broker::broker::{Broker, Setup};
+use lockgate_broker::denials::Denial;
+use lockgate_broker::links::LinkId;
+use lockgate_broker::services::{Offer, Use};
+use lockgate_proto::device::{
+    AddPeerError, Content, Device, Event as TunnelEvent, PeerConfig, PeerId, PeerStatus,
+};
+use lockgate_proto::discard::Discard;
+use lockgate_proto::entropy::Randomness;
+use lockgate_proto::keys::{PrivateKey, PublicKey};
+use lockgate_proto::now::{Moment, Now};
+use lockgate_proto::outbox::Outbox;
+use lockgate_proto::rules::Rules;
+
+use crate::counters::Discards;
+
+/// Another node.
+#[derive(Clone, Debug)]
+pub struct Neighbour {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How to reach it.
+    pub tunnel: PeerConfig,
+}
+
+/// What a node is made of.
+pub struct Ingredients {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its private key.
+    pub identity: PrivateKey,
+    /// Where randomness comes from.
+    pub randomness: Randomness,
+    /// The nodes it keeps tunnels to.
+    pub peers: Vec<Neighbour>,
+    /// The services that applications here have.
+    pub offers: Vec<Offer>,
+    /// The services that applications here use.
+    pub uses: Vec<Use>,
+    /// The policy.
+    pub rules: Arc<Rules>,
+    /// The largest datagram of a link, in bytes.
+    pub link_mtu: u16,
+    /// The `Instant` of [`Moment::ZERO`].
+    pub base: Instant,
+}
+
+/// What happened, for the log.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The tunnel to a peer stands.
+    PeerUp(Arc<str>, Option<SocketAddr>),
+    /// A peer does not answer; its streams wait.
+    PeerSilent(Arc<str>),
+    /// A peer's address changed.
+    PeerMoved(Arc<str>, Option<SocketAddr>, SocketAddr),
+    /// The policy refused something for the first time.
+    Denied(Denial),
+}
+
+/// A peer, for reports.
+#[derive(Clone, Debug)]
+pub struct PeerReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How its tunnel is doing.
+    pub tunnel: PeerStatus,
+}
+
+struct Known {
+    name: Arc<str>,
+    id: PeerId,
+    /// Whether we know where it is without being told by it: then we keep calling.
+    callable: bool,
+}
+
+/// See the module.
+pub struct Node {
+    name: Arc<str>,
+    device: Device,
+    broker: Broker,
+    /// By link.
+    peers: Vec<Known>,
+    links: BTreeMap<PeerId, LinkId>,
+    discards: Discards,
+    events: VecDeque<Event>,
+}
+
+/// Events that wait for [`Node::poll_event`]; more are lost, the counters are not.
+const MAX_EVENTS: usize = 256;
+
+impl Node {
+    /// A node that has not sent anything yet.
+    ///
+    /// # Errors
+    /// A peer's name, and why it cannot be one.
+    pub fn new(ingredients: Ingredients, now: Now) -> Result<Self, (Arc<str>, AddPeerError)> {
+        let Ingredients { name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base } =
+            ingredients;
+        let seeds = peers.iter().map(|_| {
+            let mut seed = [0; 32];
+            randomness.public.fill(&mut seed);
+            seed
+        });
+        let broker = Broker::new(Setup {
+            name: name.clone(),
+            peers: peers.iter().map(|peer| peer.name.clone()).collect(),
+            seeds: seeds.collect(),
+            offers,
+            uses,
+            rules,
+            mtu: link_mtu,
+            base,
+        });
+        let mut device = Device::new(identity, randomness, now);
+        let mut known = Vec::with_capacity(peers.len());
+        let mut links = BTreeMap::new();
+        for (place, Neighbour { name, tunnel }) in (0..).zip(peers) {
+            let callable = tunnel.endpoint.is_some();
+            let id = device.add_peer(tunnel, now).map_err(|error| (name.clone(), error))?;
+            links.insert(id, LinkId(place));
+            known.push(Known { name, id, callable });
+        }
+        let (discards, events) = (Discards::default(), VecDeque::new());
+        Ok(Self { name, device, broker, peers: known, links, discards, events })
+    }
+
+    /// Calls every peer whose address is known.
+    pub fn start(&mut self, now: Now, out: &mut impl Outbox) {
+        for peer in &self.peers {
+            if peer.callable && let Err(reason) = self.device.begin_handshake(peer.id, now, out) {
+                self.discards.note(reason);
+            }
+        }
+    }
+
+    /// A datagram came from the network. It is decrypted in place.
+    pub fn handle_udp(&mut self, from: SocketAddr, datagram: &mut [u8], now: Now, out: &mut impl Outbox) {
+        let outcome = self.receive(from, datagram, now, out);
+        if let Err(reason) = outcome {
+            tracing::trace!(%from, reason = reason.name(), "datagram discarded");
+            self.discards.note(reason);
+        }
+    }
+
+    fn receive(
+        &mut self,
+        from: SocketAddr,
+        datagram: &mut [u8],
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let received = self.device.handle_datagram(from, datagram, now, out)?;
+        match received.content {
+            Content::Nothing => Ok(()),
+            Content::Ip(_) => Err(Discard::NoTun),
+            Content::Link(frame) => {
+                let link = received.peer.and_then(|peer| self.links.get(&peer));
+                self.broker.handle_datagram(*link.ok_or(Discard::LinkRefused)?, &frame, now.instant);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut impl Outbox, apps: &mut impl Apps) {
+        if self.device.poll_timeout().is_some_and(|(due, _)| due <= now.instant) {
+            self.device.handle_timeout(now, out);
+        }
+        self.broker.handle_timeout(now.instant, apps);
+    }
+
+    /// Draws the consequences of everything that has come in, and writes what is to be sent.
+    pub fn settle(&mut self, now: Now, out: &mut impl Outbox, apps: &mut impl Apps) {
+        while let Some(event) = self.device.poll_event() {
+            self.handle_event(event, now, out);
+        }
+        self.broker.settle(now.instant, apps);
+        let Self { device, broker, peers, discards, .. } = self;
+        broker.transmit(now.instant, &mut |link, datagram| {
+            if let Err(reason) = device.send_link(peers[link.0 as usize].id, datagram, now, out) {
+                discards.note(reason);
+            }
+            out.has_room()
+        });
+        while let Some(denial) = self.broker.poll_denial() {
+            self.note(Event::Denied(denial));
+        }
+    }
+
+    fn handle_event(&mut self, event: TunnelEvent, now: Now, out: &mut impl Outbox) {
+        match event {
+            TunnelEvent::Up { peer } => {
+                let Some((link, name)) = self.known(peer) else { return };
+                self.broker.link_up(link, now.instant);
+                let endpoint = self.device.peer(peer).and_then(|status| status.endpoint);
+                self.note(Event::PeerUp(name, endpoint));
+            }
+            TunnelEvent::Silent { peer } => {
+                let Some((link, name)) = self.known(peer) else { return };
+                self.broker.link_down(link, now.instant);
+                self.note(Event::PeerSilent(name));
+            }
+            TunnelEvent::Unreachable { peer, .. } => {
+                let Some((link, _)) = self.known(peer) else { return };
+                self.broker.link_down(link, now.instant);
+                // WireGuard rests until there is something to send; an edge host wants its tunnel back.
+                if self.peers[link.0 as usize].callable
+                    && let Err(reason) = self.device.begin_handshake(peer, now, out)
+                {
+                    self.discards.note(reason);
+                }
+            }
+            TunnelEvent::Moved { peer, from, to } => {
+                let Some((_, name)) = self.known(peer) else { return };
+                self.note(Event::PeerMoved(name, from, to));
+            }
+            TunnelEvent::Rekeyed { .. } | TunnelEvent::Idle { .. } => {}
+        }
+    }
+
+    fn known(&self, peer: PeerId) -> Option<(LinkId, Arc<str>)> {
+        let link = *self.links.get(&peer)?;
+        Some((link, self.peers[link.0 as usize].name.clone()))
+    }
+
+    fn note(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        }
+    }
+
+    /// When [`Node::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let tunnel = self.device.poll_timeout().map(|(due, _)| due);
+        [tunnel, self.broker.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// What happened since.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The broker, for what applications do.
+    pub const fn broker(&mut self) -> &mut Broker {
+        &mut self.broker
+    }
+
+    /// The broker, for reports.
+    pub const fn broker_report(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// This node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// This node's public key.
+    pub fn public_key(&self) -> PublicKey {
+        self.device.public_key()
+    }
+
+    /// The peers, in the order of the configuration.
+    pub fn peers(&self) -> impl Iterator<Item = PeerReport> + '_ {
+        self.peers.iter().filter_map(|peer| {
+            let tunnel = self.device.peer(peer.id)?;
+            Some(PeerReport { name: peer.name.clone(), tunnel })
+        })
+    }
+
+    /// Why datagrams went no further.
+    pub const fn discards(&self) -> &Discards {
+        &self.discards
+    }
+}
