@@ -71,7 +71,9 @@ pub struct SendCounters {
 enum Manner {
     /// In one call.
     Whole,
-    /// The kernel refused to segment it.
+    /// The kernel refused it whole, and nothing of it was tried alone yet.
+    Refused,
+    /// Alone, one after the other.
     OneByOne,
 }
 
@@ -165,9 +167,9 @@ impl Batch {
                 whole = false;
             }
             if !whole {
-                run.manner = Manner::OneByOne;
                 run.open = false;
             }
+            let manner = run.manner;
             let size = if whole {
                 run.len
             } else {
@@ -177,14 +179,15 @@ impl Batch {
             let contents = &self.slab[run.start..run.start + size];
             let outcome = send(run.to, contents, whole.then_some(run.segment));
             match outcome.map_err(|error| cause(&error)) {
-                Ok(()) => self.note_sent(count, size),
+                Ok(()) => self.note_sent(count, size, manner),
                 Err(Cause::Blocked) => {
                     self.counters.blocked += 1;
                     return Flushed::Blocked;
                 }
                 Err(Cause::Memory) => return Flushed::Later,
                 Err(Cause::Segmentation) if whole => {
-                    self.fall_back();
+                    self.counters.fallbacks += 1;
+                    run.manner = Manner::Refused;
                     continue;
                 }
                 Err(Cause::Segmentation | Cause::Other) => self.counters.errors += count,
@@ -194,31 +197,27 @@ impl Batch {
         Flushed::All
     }
 
-    fn note_sent(&mut self, datagrams: u64, bytes: usize) {
+    fn note_sent(&mut self, datagrams: u64, bytes: usize, manner: Manner) {
         self.counters.sends += 1;
         self.counters.datagrams += datagrams;
         self.counters.bytes += bytes as u64;
-        if datagrams > 1 {
-            self.refusals = 0;
+        match manner {
+            Manner::Whole if datagrams > 1 => self.refusals = 0,
+            // What was refused whole goes alone: so it was the segmentation, and not the datagrams or their path.
+            Manner::Refused => self.refusals += 1,
+            Manner::Whole | Manner::OneByOne => {}
         }
-    }
-
-    /// The kernel would not segment the first run: it goes one by one, and after some such the next runs do too.
-    fn fall_back(&mut self) {
-        self.counters.fallbacks += 1;
-        self.refusals += 1;
         if self.refusals >= PATIENCE {
             self.refusals = 0;
             self.resting = REST;
-        }
-        if let Some(run) = self.runs.front_mut() {
-            run.manner = Manner::OneByOne;
         }
     }
 
     /// The first `size` bytes of the first run are done with.
     fn advance(&mut self, size: usize) {
         if let Some(run) = self.runs.front_mut() {
+            // Where anything of it is left, it went alone.
+            run.manner = Manner::OneByOne;
             run.start += size;
             run.len -= size;
             run.count = if run.len == 0 { 0 } else { run.count - 1 };

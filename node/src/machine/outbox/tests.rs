@@ -219,6 +219,32 @@ fn a_kernel_that_never_segments_is_asked_ever_less_often() {
 }
 
 #[test]
+fn a_path_that_is_too_narrow_for_one_peer_does_not_end_segmentation_for_the_others() {
+    let (mut batch, mut whole) = (Batch::new(), 0);
+    let (narrow, wide) = (address(1), address(2));
+    for _ in 0..20 {
+        for _ in 0..4 {
+            put(&mut batch, narrow, &[1; 1452]);
+        }
+    }
+    for _ in 0..4 {
+        put(&mut batch, wide, &[1; 1452]);
+    }
+    let flushed = batch.flush_through(true, |to, _, segment| {
+        if to == narrow {
+            return Err(Errno::MSGSIZE.into());
+        }
+        whole += usize::from(segment.is_some());
+        Ok(())
+    });
+    assert_eq!((flushed, whole), (Flushed::All, 1));
+    assert_eq!(
+        (batch.counters().errors, batch.counters().datagrams),
+        (80, 4)
+    );
+}
+
+#[test]
 fn a_failed_fill_takes_the_slot_back() {
     let mut batch = Batch::new();
     put(&mut batch, address(1), &[1; 10]);
