@@ -135,3 +135,6 @@ impl Drop for ControlServer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockgate_proto::now::Moment;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
+
+use super::clock::Clock;
 
 /// How many events one wait takes at most; the rest stay for the next.
 const EVENTS: usize = 256;
@@ -33,11 +36,32 @@ pub struct Ready {
     pub hangup: bool,
 }
 
+/// Which directions of a descriptor are watched. Its end and its failure always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Both,
+}
+
+impl Interest {
+    fn flags(self) -> epoll::EventFlags {
+        use epoll::EventFlags as Flags;
+        let read = Flags::IN | Flags::RDHUP | Flags::ET;
+        match self {
+            Self::Read => read,
+            Self::Both => read | Flags::OUT,
+        }
+    }
+}
+
 /// An epoll instance and the events of its last wait.
 pub struct Poller {
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
     ready: Vec<Ready>,
+    woken: bool,
 }
 
 impl Poller {
@@ -55,10 +79,15 @@ impl Poller {
             epoll,
             wake,
             ready: Vec::with_capacity(EVENTS),
+            woken: false,
         })
     }
 
     /// Watches `source` in both directions under `token`. Closing the descriptor ends the watch.
+    ///
+    /// Right for TCP, whose room to write is told only after it was full. UDP and Unix sockets tell it whenever
+    /// anything that was sent is done with: register them for
+    /// reading, and for both only while they are blocked.
     ///
     /// # Errors
     /// When the descriptor cannot be watched, is watched already, or memory is out.
@@ -66,15 +95,35 @@ impl Poller {
     /// # Panics
     /// If `token` is `u64::MAX`, which the wakers have.
     pub fn add(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        self.register(source, token, Interest::Both)
+    }
+
+    /// Watches `source` under `token` for what `interest` says; [`Poller::set_interest`] changes it.
+    ///
+    /// # Errors
+    /// As [`Poller::add`].
+    ///
+    /// # Panics
+    /// As [`Poller::add`].
+    pub fn register(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         assert_ne!(token, WAKE, "u64::MAX is the wakers' token");
-        use epoll::EventFlags as Flags;
-        let flags = Flags::IN | Flags::OUT | Flags::RDHUP | Flags::ET;
-        Ok(epoll::add(
-            &self.epoll,
-            source,
-            epoll::EventData::new_u64(token),
-            flags,
-        )?)
+        let data = epoll::EventData::new_u64(token);
+        Ok(epoll::add(&self.epoll, source, data, interest.flags())?)
+    }
+
+    /// Changes what a watched `source` is watched for. What is possible at this moment is told again, so that nothing is
+    /// missed between a write that blocked and this call.
+    ///
+    /// # Errors
+    /// When it is not watched.
+    pub fn set_interest(
+        &self,
+        source: impl AsFd,
+        token: u64,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        Ok(epoll::modify(&self.epoll, source, data, interest.flags())?)
     }
 
     /// Ends the watch on `source` while it stays open.
@@ -97,8 +146,32 @@ impl Poller {
     /// # Errors
     /// Only if the epoll instance itself is broken.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<&[Ready]> {
+        self.gather(timeout)?;
+        Ok(&self.ready)
+    }
+
+    /// The same without sleeping: asks again and again, yielding the core in between, until `deadline`.
+    ///
+    /// To be called after activity and for some 100 us: an answer that comes soon saves the cost of falling asleep and
+    /// being woken (2.6 times the round trip where that was measured), at the price of the core's idle time.
+    ///
+    /// # Errors
+    /// As [`Poller::wait`].
+    pub fn spin(&mut self, clock: &Clock, deadline: Moment) -> io::Result<&[Ready]> {
+        loop {
+            self.gather(Some(Duration::ZERO))?;
+            if self.woken || !self.ready.is_empty() || clock.now().instant >= deadline {
+                return Ok(&self.ready);
+            }
+            // Without it the applications on the same core starve.
+            std::thread::yield_now();
+        }
+    }
+
+    fn gather(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.ready.clear();
-        let milliseconds = match timeout.map(|timeout| timeout.min(LONGEST)) {
+        self.woken = false;
+        let timeout = match timeout.map(|timeout| timeout.min(LONGEST)) {
             // epoll_wait counts whole milliseconds and rounds up. ppoll on the epoll descriptor takes nanoseconds, on
             // every kernel and under every system call filter (epoll_pwait2 needs Linux 5.11).
             Some(timeout) if timeout.subsec_nanos() % 1_000_000 != 0 => {
@@ -107,17 +180,18 @@ impl Poller {
             }
             whole => whole,
         };
-        let timespec = milliseconds.map(to_timespec);
+        let timeout = timeout.map(to_timespec);
         let mut events = [const { MaybeUninit::uninit() }; EVENTS];
-        match epoll::wait(&self.epoll, &mut events, timespec.as_ref()) {
+        match epoll::wait(&self.epoll, &mut events, timeout.as_ref()) {
             Ok((events, _)) => {
+                self.woken = events.iter().any(|event| event.data.u64() == WAKE);
                 let told = events.iter().filter(|event| event.data.u64() != WAKE);
                 self.ready.extend(told.map(to_ready));
+                Ok(())
             }
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(&self.ready)
     }
 
     fn sleep(&self, timeout: Duration) -> io::Result<()> {
@@ -174,6 +248,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
+    use super::super::udp::Udp;
     use super::*;
 
     const LONG: Option<Duration> = Some(Duration::from_secs(10));
@@ -190,7 +265,7 @@ mod tests {
             started.elapsed()
         });
         is_blocked.recv().unwrap();
-        waker.clone().wake();
+        waker.wake();
         assert!(waiter.join().unwrap() < Duration::from_secs(10));
     }
 
@@ -276,6 +351,35 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_is_not_disturbed_by_its_own_sends_until_it_asks() {
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let (udp, sink) = (Udp::bind(loopback).unwrap(), Udp::bind(loopback).unwrap());
+        let mut poller = Poller::new().unwrap();
+        poller.register(&udp, 7, Interest::Read).unwrap();
+        udp.send(sink.local_addr(), b"x", None).unwrap();
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        poller.set_interest(&udp, 7, Interest::Both).unwrap();
+        let writable = Ready {
+            token: 7,
+            readable: false,
+            writable: true,
+            hangup: false,
+        };
+        assert_eq!(
+            poller.wait(LONG).unwrap(),
+            [writable],
+            "room that is there already is told"
+        );
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
+        udp.send(sink.local_addr(), b"x", None).unwrap();
+        // This is why a socket that is not blocked is watched for reading only.
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), [writable]);
+        poller.set_interest(&udp, 7, Interest::Read).unwrap();
+        udp.send(udp.local_addr(), b"x", None).unwrap();
+        assert!(poller.wait(LONG).unwrap()[0].readable);
+    }
+
+    #[test]
     fn a_removed_descriptor_says_no_more() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut poller = Poller::new().unwrap();
@@ -284,5 +388,25 @@ mod tests {
         far.write_all(b"x").unwrap();
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
         assert!(poller.remove(&near).is_err());
+    }
+
+    #[test]
+    fn spinning_ends_at_an_event_a_wake_or_the_deadline() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (mut poller, clock) = (Poller::new().unwrap(), Clock::start());
+        let in_long = || clock.now().instant + Duration::from_secs(10);
+        poller.add(&near, 7).unwrap();
+        assert_eq!(poller.spin(&clock, in_long()).unwrap().len(), 1);
+        poller.waker().wake();
+        assert_eq!(poller.spin(&clock, in_long()).unwrap(), []);
+        far.write_all(b"x").unwrap();
+        assert!(poller.spin(&clock, in_long()).unwrap()[0].readable);
+        assert!(
+            clock.now().instant.since_epoch() < Duration::from_secs(10),
+            "no deadline was needed"
+        );
+        let soon = clock.now().instant + Duration::from_micros(100);
+        assert_eq!(poller.spin(&clock, soon).unwrap(), []);
+        assert!(clock.now().instant >= soon);
     }
 }

@@ -12,6 +12,7 @@ use rustix::net::{
     self, AddressFamily, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType, sockopt,
 };
 
+use super::super::poller::Interest;
 use super::super::unix;
 use super::Endpoint;
 
@@ -126,6 +127,15 @@ impl Stream {
     /// Who is at the other end.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// What to watch it for while it is not full. A Unix socket tells its room after every read of the other side, so it is
+    /// watched for both directions only after a [`Stream::write`] that took nothing; TCP tells it only then, of itself.
+    pub fn interest(&self) -> Interest {
+        match self.origin {
+            Origin::Ipc { .. } => Interest::Read,
+            Origin::Tcp(_) | Origin::Unknown => Interest::Both,
+        }
     }
 
     /// Appends what has arrived to `buffer`, in one system call, `max` bytes at most.

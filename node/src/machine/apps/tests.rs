@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::poller::Poller;
+use super::super::poller::{Interest, Poller};
 use super::super::scratch::Scratch;
 use super::*;
 
@@ -22,7 +22,7 @@ fn accept(listener: &Listener, poller: &mut Poller) -> Stream {
         match listener.accept() {
             AcceptOutcome::Stream(stream) => return stream,
             AcceptOutcome::Empty => {
-                assert!(!poller.wait(LONG).unwrap().is_empty(), "nobody connects")
+                assert!(!poller.wait(LONG).unwrap().is_empty(), "nobody connects");
             }
             AcceptOutcome::Exhausted => panic!("out of descriptors"),
         }
@@ -113,6 +113,38 @@ fn bytes_cross_whole_while_the_reader_is_slow_and_end_with_an_eof() {
         assert!(received == sent, "{endpoint}");
         assert!(full > 0, "{endpoint}: the socket was never full");
     }
+}
+
+#[test]
+fn a_full_ipc_socket_tells_its_room_once_it_is_asked_for() {
+    let scratch = Scratch::new();
+    let (_listener, mut reader, mut writer) = connect(&Endpoint::Ipc(scratch.file("app")));
+    let mut poller = Poller::new().unwrap();
+    poller.register(&writer, CLIENT, writer.interest()).unwrap();
+    let piece = [Bytes::from(vec![1; 4096])];
+    let mut written = 0;
+    loop {
+        match writer.write(&piece).unwrap() {
+            0 => break,
+            some => written += some,
+        }
+    }
+    poller
+        .set_interest(&writer, CLIENT, Interest::Both)
+        .unwrap();
+    assert!(
+        poller.wait(Some(Duration::ZERO)).unwrap().is_empty(),
+        "it is full"
+    );
+    let mut buffer = BytesMut::new();
+    while buffer.len() < written {
+        assert!(matches!(
+            reader.read_into(&mut buffer, 64 << 10),
+            ReadOutcome::Data(_)
+        ));
+    }
+    assert!(poller.wait(LONG).unwrap()[0].writable);
+    assert_eq!(writer.write(&piece).unwrap(), 4096);
 }
 
 #[test]
@@ -229,7 +261,7 @@ fn out_of_descriptors_alone() {
         Resource::Nofile,
         Rlimit {
             current: Some(0),
-            ..before.clone()
+            ..before
         },
     )
     .unwrap();
