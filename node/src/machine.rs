@@ -11,6 +11,8 @@ pub mod apps;
 pub mod bind;
 pub mod clock;
 pub mod entropy;
+pub mod files;
+pub mod locals;
 pub mod logging;
 pub mod outbox;
 pub mod poller;

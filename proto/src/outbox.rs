@@ -18,4 +18,9 @@ pub trait Outbox {
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard>;
+
+    /// Whether another datagram is welcome now; one that comes all the same may be refused.
+    fn has_room(&self) -> bool {
+        true
+    }
 }

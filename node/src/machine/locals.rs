@@ -7,7 +7,7 @@ use lockgate_broker::apps::{AppId, Apps};
 use lockgate_broker::services::OfferId;
 
 use super::apps::{Endpoint, ReadOutcome, Stream};
-use super::poller::{Poller, Ready};
+use super::poller::{Interest, Poller, Ready};
 
 /// Tokens of connections start here; below are the listeners and the UDP socket.
 pub const FIRST_TOKEN: u64 = 1 << 32;
@@ -15,10 +15,14 @@ pub const FIRST_TOKEN: u64 = 1 << 32;
 const BUDGET: usize = 256 * 1024;
 /// The most that one read takes.
 const READ: usize = 128 * 1024;
+/// The most that one system call writes.
+const PIECES: usize = 64;
 
 struct Local {
     stream: Stream,
     connecting: bool,
+    /// Room to write is told only while [`Interest::Both`] is set, after a write that found none.
+    quiet: bool,
     /// The socket may have bytes: it was readable and has not said `EAGAIN` since.
     readable: bool,
     /// The broker wants bytes.
@@ -82,9 +86,14 @@ impl Locals {
     }
 
     fn watch(&mut self, app: AppId, stream: Stream, connecting: Connecting) -> std::io::Result<()> {
-        self.poller.add(&stream, FIRST_TOKEN + app.0)?;
+        self.poller.register(&stream, FIRST_TOKEN + app.0, stream.interest())?;
         let connecting = connecting == Connecting::Yes;
-        let local = Local { stream, connecting, readable: false, wanted: true, queued: false };
+        let quiet = stream.interest() == Interest::Read;
+        // An ipc dial stands at once, and nothing will tell so.
+        if connecting && quiet {
+            self.writable.push_back(app);
+        }
+        let local = Local { stream, connecting, quiet, readable: false, wanted: true, queued: false };
         self.streams.insert(app, local);
         Ok(())
     }
@@ -107,15 +116,16 @@ impl Locals {
         !self.queue.is_empty() || !self.writable.is_empty() || !self.failed.is_empty()
     }
 
-    /// The connections that have something to tell in this turn.
-    pub fn begin_turn(&mut self) -> usize {
-        self.queue.len() + self.writable.len() + self.failed.len()
+    /// Lets every connection that has something tell it, once: at most `BUDGET` bytes of each.
+    pub fn turn(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
+        for _ in 0..self.queue.len() + self.writable.len() + self.failed.len() {
+            if !self.tell_next(tell) {
+                break;
+            }
+        }
     }
 
-    /// What a connection has to tell next; `None` once nobody has anything.
-    ///
-    /// `tell` gets at most [`BUDGET`] bytes of one application in a call; the rest comes with the next.
-    pub fn next_turn(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) -> bool {
+    fn tell_next(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) -> bool {
         if let Some(app) = self.failed.pop_front() {
             self.streams.remove(&app);
             tell(self, app, Told::Gone);
@@ -136,6 +146,10 @@ impl Locals {
     fn tell_writable(&mut self, app: AppId, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
         let Some(local) = self.streams.get_mut(&app) else { return };
         if !local.connecting {
+            if local.quiet && self.poller.set_interest(&local.stream, FIRST_TOKEN + app.0, Interest::Read).is_err() {
+                self.failed.push_back(app);
+                return;
+            }
             tell(self, app, Told::Writable);
             return;
         }
@@ -221,7 +235,21 @@ impl Apps for Locals {
     }
 
     fn write(&mut self, app: AppId, chunks: &[Bytes]) -> Option<usize> {
-        self.streams.get_mut(&app)?.stream.write(chunks).ok()
+        let local = self.streams.get_mut(&app)?;
+        let mut written = 0;
+        for slices in chunks.chunks(PIECES) {
+            let offered: usize = slices.iter().map(Bytes::len).sum();
+            let taken = local.stream.write(slices).ok()?;
+            written += taken;
+            if taken < offered {
+                if local.quiet {
+                    let interest = Interest::Both;
+                    self.poller.set_interest(&local.stream, FIRST_TOKEN + app.0, interest).ok()?;
+                }
+                break;
+            }
+        }
+        Some(written)
     }
 
     fn set_reading(&mut self, app: AppId, reading: bool) {

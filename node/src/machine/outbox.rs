@@ -34,6 +34,9 @@ const PATIENCE: u32 = 4;
 /// For so many runs.
 const REST: u32 = 256;
 
+/// What a loop turn writes at most before it flushes.
+const ENOUGH: usize = 512 * 1024;
+
 /// What came of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -280,6 +283,10 @@ impl Batch {
 }
 
 impl Outbox for Batch {
+    fn has_room(&self) -> bool {
+        self.pending() < ENOUGH
+    }
+
     /// Refuses what no datagram can carry ([`Discard::Malformed`]) and what no longer fits ([`Discard::OutboxFull`]).
     fn datagram(
         &mut self,

@@ -1,0 +1,187 @@
+//! Everything that a node starts from, read at once, with every mistake in any of the files.
+
+use std::path::Path;
+
+use lockgate_proto::document::{MAX_TEXT, Mistake, Mistakes};
+use lockgate_proto::keys::{PresharedKey, PrivateKey};
+use lockgate_proto::policy::Policy;
+use lockgate_proto::rules::Rules;
+
+use super::{Config, check};
+use crate::machine::files::{self, FileError};
+
+/// What a node starts from.
+pub struct Loaded {
+    /// `lockgate.toml`.
+    pub config: Config,
+    /// `policy.toml`, if one is named.
+    pub policy: Option<Policy>,
+    /// The policy compiled as generation 1; without one, the rules that deny everything.
+    pub rules: Rules,
+    /// This node's private key.
+    pub identity: PrivateKey,
+    /// The preshared keys: one place for each of `config.peers`, in that order.
+    pub preshared_keys: Vec<Option<PresharedKey>>,
+    /// What is valid but probably not meant so, in either file.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Reads the configuration at `path`, the keys and the policy that it names, and checks them against each other.
+///
+/// # Errors
+/// Every mistake in any of them: first the configuration's, then the policy's.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
+    let file = path.display().to_string();
+    let text =
+        files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let (config, mut mistakes) = Config::read(&file, &text, base);
+    let Some(config) = config else {
+        return Err(mistakes.into_list());
+    };
+    // What a mistaken configuration means is uncertain, so it is not held against the policy.
+    let is_whole = mistakes.is_empty();
+    let identity = identity(&config, &mut mistakes);
+    let preshared_keys = preshared_keys(&config, &mut mistakes);
+    let policy = policy(&config, &mut mistakes);
+    let mut found = mistakes.into_list();
+    let policy = match policy {
+        Read::Whole(policy) => {
+            if is_whole {
+                found.extend(check(&config, &policy));
+            }
+            Some(policy)
+        }
+        Read::Mistaken(mistakes) => {
+            found.extend(mistakes);
+            None
+        }
+        Read::None => None,
+    };
+    match identity {
+        Some(identity) if found.is_empty() => Ok(Loaded {
+            warnings: warnings(&config, policy.as_ref()),
+            rules: policy
+                .as_ref()
+                .map_or_else(Rules::nothing, |policy| Rules::compile(policy, 1)),
+            config,
+            policy,
+            identity,
+            preshared_keys,
+        }),
+        _ => Err(found),
+    }
+}
+
+fn no_config(file: &str, path: &Path, error: &FileError) -> Vec<Mistake> {
+    let mut mistakes = Mistakes::new(file);
+    let mend = match error {
+        FileError::Missing => {
+            "name the configuration with  -c FILE , or let  `lockgate init`  write one".to_owned()
+        }
+        other => other.mend(path),
+    };
+    mistakes.note(0, "", format!("the file {error}"), mend);
+    mistakes.into_list()
+}
+
+fn identity(config: &Config, mistakes: &mut Mistakes) -> Option<PrivateKey> {
+    let line = config.lines.key;
+    if config.key.as_os_str().is_empty() {
+        return None;
+    }
+    let text = files::read_secret(&config.key);
+    let text = text
+        .map_err(|error| note_key(&error, &config.key, line, "node.key", mistakes))
+        .ok()?;
+    let Ok(identity) = PrivateKey::from_base64(text.trim()) else {
+        note_bad_key(&config.key, line, "node.key", mistakes);
+        return None;
+    };
+    let public = identity.public();
+    for peer in config.peers.iter().filter(|peer| peer.public_key == public) {
+        let problem = format!(
+            "the peer {} has the public key of this node itself",
+            peer.name
+        );
+        let mend = "write the key that  `lockgate pubkey`  prints on the peer; each node has a key of its own";
+        mistakes.note(peer.line, "peer.public_key", problem, mend);
+    }
+    Some(identity)
+}
+
+fn preshared_keys(config: &Config, mistakes: &mut Mistakes) -> Vec<Option<PresharedKey>> {
+    let read = config.peers.iter().map(|peer| {
+        let path = peer.preshared_key.as_ref()?;
+        let text = files::read_secret(path);
+        let text = text
+            .map_err(|error| note_key(&error, path, peer.line, "peer.preshared_key", mistakes))
+            .ok()?;
+        let key = PresharedKey::from_base64(text.trim());
+        key.map_err(|_| note_bad_key(path, peer.line, "peer.preshared_key", mistakes))
+            .ok()
+    });
+    read.collect()
+}
+
+fn note_key(error: &FileError, path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
+    let mend = match error {
+        FileError::Missing => format!("make one:  lockgate keygen {}", path.display()),
+        other => other.mend(path),
+    };
+    mistakes.note(line, key, error.problem(path), mend);
+}
+
+/// The text of the file is not repeated: it may be most of a key.
+fn note_bad_key(path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
+    let problem = format!(
+        "{} holds no key: 44 characters of base64 are wanted",
+        path.display()
+    );
+    mistakes.note(
+        line,
+        key,
+        problem,
+        format!(
+            "move it away and make one:  lockgate keygen {}",
+            path.display()
+        ),
+    );
+}
+
+/// How reading the policy went.
+enum Read {
+    None,
+    Mistaken(Vec<Mistake>),
+    Whole(Policy),
+}
+
+fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
+    let Some(path) = &config.policy else {
+        return Read::None;
+    };
+    match files::read_text(path, MAX_TEXT as u64) {
+        Ok(text) => Policy::parse(&path.display().to_string(), &text)
+            .map_or_else(Read::Mistaken, Read::Whole),
+        Err(error) => {
+            let mend = match &error {
+                FileError::Missing => {
+                    "write it  (`lockgate init` writes an example), or correct the path".to_owned()
+                }
+                other => other.mend(path),
+            };
+            mistakes.note(
+                config.lines.policy,
+                "node.policy",
+                error.problem(path),
+                mend,
+            );
+            Read::None
+        }
+    }
+}
+
+fn warnings(config: &Config, policy: Option<&Policy>) -> Vec<Mistake> {
+    let policy = policy.map_or(&[][..], |policy| &policy.warnings);
+    config.warnings.iter().chain(policy).cloned().collect()
+}
