@@ -175,6 +175,11 @@ impl Broker {
         }
     }
 
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.desk.rules
+    }
+
     /// What went through each service.
     pub fn services(&self) -> Vec<ServiceReport> {
         let desk = &self.desk;

@@ -2,4 +2,8 @@
 
 pub mod config;
 pub mod control;
+pub mod counters;
+pub mod event_loop;
 pub mod machine;
+pub mod node;
+pub mod report;

@@ -178,8 +178,9 @@ impl Node {
         self.broker.handle_timeout(now.instant, apps);
     }
 
-    /// Draws the consequences of everything that has come in, and writes what is to be sent.
-    pub fn settle(&mut self, now: Now, out: &mut impl Outbox, apps: &mut impl Apps) {
+    /// Draws the consequences of everything that has come in, and writes what is to be sent; says whether all
+    /// of it found room.
+    pub fn settle(&mut self, now: Now, out: &mut impl Outbox, apps: &mut impl Apps) -> bool {
         while let Some(event) = self.device.poll_event() {
             self.handle_event(event, now, out);
         }
@@ -194,6 +195,7 @@ impl Node {
         while let Some(denial) = self.broker.poll_denial() {
             self.note(Event::Denied(denial));
         }
+        out.has_room()
     }
 
     fn handle_event(&mut self, event: TunnelEvent, now: Now, out: &mut impl Outbox) {

@@ -1,7 +1,7 @@
 //! Where applications and the node meet: local endpoints, as ZeroMQ writes them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lockgate_proto::document::quoted;
 

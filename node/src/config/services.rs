@@ -204,7 +204,7 @@ impl Reader<'_> {
 
     fn local(&mut self, table: &Table, key: &str) -> Option<Endpoint> {
         let text = table.text(key, self.mistakes)?;
-        match endpoint::parse(text.value, self.base) {
+        match super::endpoint::parse(text.value, self.base) {
             Ok(endpoint) => Some(endpoint),
             Err((problem, mend)) => {
                 table.note(key, problem, mend, self.mistakes);

@@ -151,6 +151,13 @@ impl Batch {
         udp.has_gso() && self.resting == 0
     }
 
+    /// Shows every datagram that waits to `look`.
+    pub fn peek(&self, look: &mut dyn FnMut(&[u8])) {
+        for run in &self.runs {
+            self.slab[run.start..run.start + run.len].chunks(run.segment.max(1)).for_each(&mut *look);
+        }
+    }
+
     /// Sends what waits, in order, until the socket takes no more.
     pub fn flush(&mut self, udp: &Udp) -> Flushed {
         self.flush_through(udp.has_gso(), |to, contents, segment| {

@@ -1,0 +1,240 @@
+//! Handshakes with peers: begun, answered, finished.
+
+use core::net::SocketAddr;
+
+use super::{Core, Device, Event, PeerId};
+use crate::discard::Discard;
+use crate::noise::{Initiator, Responder};
+use crate::now::Now;
+use crate::outbox::Outbox;
+use crate::peer::limits::{Admission, Proof};
+use crate::peer::session::{Role, Session};
+use crate::peer::{Attempt, Peer, Reach, timers};
+use crate::wire::{
+    self, COOKIE_REPLY_LEN, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response,
+};
+
+impl Device {
+    /// Somebody wants a session. What costs least is checked first.
+    pub(super) fn initiation(
+        &mut self,
+        from: SocketAddr,
+        message: &Initiation<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<PeerId, Discard> {
+        let core = &mut self.core;
+        core.guard.check_mac1(&message.macs)?;
+        core.admit(from, message.sender, &message.macs, now, out)?;
+        let responder =
+            Responder::read(&core.identity, &mut *core.randomness.secret, message.noise)?;
+        let id = *self
+            .by_key
+            .get(&responder.remote())
+            .ok_or(Discard::UnknownPeer)?;
+        let peer = self.peers.get_mut(&id).expect("keys only name live peers");
+        peer.accept_initiation(responder.timestamp(), now)?;
+        core.authentic(id, peer, from, INITIATION_LEN, now);
+        core.yield_attempt(peer);
+        core.answer(id, peer, responder, message.sender, now, out)?;
+        Ok(id)
+    }
+
+    /// Somebody grants us one.
+    pub(super) fn response(
+        &mut self,
+        from: SocketAddr,
+        message: &Response<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<PeerId, Discard> {
+        let core = &mut self.core;
+        core.guard.check_mac1(&message.macs)?;
+        let id = core
+            .indices
+            .get(message.receiver)
+            .ok_or(Discard::UnknownIndex)?;
+        let peer = self
+            .peers
+            .get_mut(&id)
+            .expect("indices only name live peers");
+        let attempt = peer
+            .attempt
+            .as_mut()
+            .filter(|attempt| attempt.local == message.receiver);
+        let attempt = attempt.ok_or(Discard::UnknownIndex)?;
+        let keys = attempt.initiator.finish(&peer.preshared, message.noise)?;
+        peer.round_trip = Some(now.since(attempt.sent));
+        // The index lives on as that of the session.
+        peer.attempt = None;
+        let jitter = timers::jitter(&mut *core.randomness.public);
+        let session = Session::new(
+            message.receiver,
+            message.sender,
+            Role::Initiator,
+            keys,
+            jitter,
+            now,
+        );
+        core.indices.retire(peer.keyring.add(session));
+        peer.timers.session_added(now);
+        core.authentic(id, peer, from, RESPONSE_LEN, now);
+        core.established(id, peer, now);
+        if !core.flush(id, peer, now, out) {
+            // The first packet tells the responder that its answer arrived.
+            core.keepalive(id, peer, now, out)?;
+        }
+        core.schedule(id, peer);
+        Ok(id)
+    }
+}
+
+impl Core {
+    /// Begins a handshake with a fresh count of attempts, unless one is under way.
+    pub(super) fn begin(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        if peer.timers.is_handshaking() {
+            return Ok(());
+        }
+        peer.timers.handshake_ended();
+        self.initiate(id, peer, now, out)
+    }
+
+    /// Sends an initiation; one that was out is forgotten.
+    pub(super) fn initiate(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        self.drop_attempt(peer);
+        let mut noise = [0; wire::NOISE_INITIATION_LEN];
+        let stamp = peer.stamp(now);
+        let initiator = Initiator::begin(
+            &self.identity,
+            &peer.key,
+            stamp,
+            &mut *self.randomness.secret,
+            &mut noise,
+        )?;
+        let local = self.indices.allocate(id, &mut *self.randomness.public);
+        peer.attempt = Some(Attempt {
+            initiator,
+            local,
+            sent: now.instant,
+        });
+        peer.timers
+            .initiation_sent(timers::jitter(&mut *self.randomness.public), now);
+        self.schedule(id, peer);
+        peer.sent += INITIATION_LEN as u64;
+        out.datagram(endpoint, INITIATION_LEN, |slot| {
+            wire::write_initiation(slot, local, &noise);
+            peer.closer.close(slot, now);
+            Ok(())
+        })
+    }
+
+    /// Whether this initiation is worth a handshake. If its sender must first prove its address, it is told how.
+    fn admit(
+        &mut self,
+        from: SocketAddr,
+        sender: u32,
+        macs: &Macs<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let proof = if self.guard.check_mac2(macs, from, now) {
+            Proof::Given
+        } else {
+            Proof::Missing
+        };
+        match self.limits.admit(from, proof, now) {
+            Admission::Handshake => Ok(()),
+            Admission::Nothing => Err(Discard::RateLimited),
+            Admission::Cookie => {
+                let (guard, secret) = (&mut self.guard, &mut *self.randomness.secret);
+                out.datagram(from, COOKIE_REPLY_LEN, |slot| {
+                    guard.reply(slot, sender, macs, from, secret, now);
+                    Ok(())
+                })?;
+                Err(Discard::CookieSent)
+            }
+        }
+    }
+
+    /// Both sides began at once: the one with the lesser key lets go of its own initiation, so that one session comes of it.
+    /// Its retry stays due, in case the other side is never heard of again.
+    fn yield_attempt(&mut self, peer: &mut Peer) {
+        if self.identity.public() < peer.key {
+            self.drop_attempt(peer);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        responder: Responder,
+        remote: u32,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let mut noise = [0; wire::NOISE_RESPONSE_LEN];
+        let keys = responder.respond(&peer.preshared, &mut noise)?;
+        let local = self.indices.allocate(id, &mut *self.randomness.public);
+        let jitter = timers::jitter(&mut *self.randomness.public);
+        let session = Session::new(local, remote, Role::Responder, keys, jitter, now);
+        self.indices.retire(peer.keyring.add(session));
+        peer.timers.session_added(now);
+        peer.timers.packet_sent(now);
+        self.schedule(id, peer);
+        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        peer.sent += RESPONSE_LEN as u64;
+        out.datagram(endpoint, RESPONSE_LEN, |slot| {
+            wire::write_response(slot, local, remote, &noise);
+            peer.closer.close(slot, now);
+            Ok(())
+        })
+    }
+
+    /// A session is confirmed: both sides have it.
+    pub(super) fn established(&mut self, id: PeerId, peer: &mut Peer, now: Now) {
+        self.drop_attempt(peer);
+        peer.timers.handshake_ended();
+        peer.last_handshake = Some(now);
+        let was = core::mem::replace(&mut peer.reach, Reach::Up);
+        self.tell(if was == Reach::Up {
+            Event::Rekeyed { peer: id }
+        } else {
+            Event::Up { peer: id }
+        });
+    }
+
+    /// Something authentic came from a peer: that is where it is.
+    pub(super) fn authentic(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        from: SocketAddr,
+        len: usize,
+        now: Now,
+    ) {
+        peer.received += len as u64;
+        peer.timers.packet_received(now);
+        if peer.endpoint != Some(from) {
+            let before = peer.endpoint.replace(from);
+            self.tell(Event::Moved {
+                peer: id,
+                from: before,
+                to: from,
+            });
+        }
+    }
+}

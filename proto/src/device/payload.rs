@@ -1,0 +1,268 @@
+//! What is inside a data message: an IP packet, a link frame, or nothing.
+//!
+//! A *link frame* begins with a version nibble that no IP packet has, so that no local program can forge one through a TUN
+//! device and a plain WireGuard peer drops it:
+//! ```text
+//! 0x10 | length (2, big endian) | datagram (length) | zero padding
+//! ```
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Content, LinkDatagram};
+use crate::discard::Discard;
+use crate::wire::{DATA_OVERHEAD, MAX_DATAGRAM};
+
+/// The first byte of a link frame: version nibble 1.
+pub const LINK_FRAME: u8 = 0x10;
+
+/// What a link frame adds to its datagram, before padding and the data message's own [`DATA_OVERHEAD`].
+pub const LINK_OVERHEAD: usize = 3;
+
+/// The MTU of a tunnel whose UDP packets must pass 1500 bytes of IPv6.
+pub const DEFAULT_MTU: usize = 1420;
+
+/// Payloads are padded to a multiple of this.
+const PADDING: usize = 16;
+
+const MAX_PAYLOAD: usize = MAX_DATAGRAM - DATA_OVERHEAD;
+
+/// The largest link datagram whose data message, padded, is a UDP payload of at most `udp_payload` bytes.
+pub const fn max_link_datagram(udp_payload: usize) -> usize {
+    let padded = udp_payload.saturating_sub(DATA_OVERHEAD) / PADDING * PADDING;
+    let datagram = padded.saturating_sub(LINK_OVERHEAD);
+    if datagram > u16::MAX as usize {
+        u16::MAX as usize
+    } else {
+        datagram
+    }
+}
+
+/// A payload to send.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'p> {
+    Keepalive,
+    Ip(&'p [u8]),
+    Link(&'p [u8]),
+    /// Written and padded before, while there was no session.
+    Staged(&'p [u8]),
+}
+
+impl Payload<'_> {
+    /// Its length as sent: padded to 16, but by padding never beyond the MTU.
+    pub(super) fn len(self, mtu: usize) -> Result<usize, Discard> {
+        let len = match self {
+            Self::Keepalive => 0,
+            Self::Staged(padded) => return Ok(padded.len()),
+            Self::Ip(packet) => packet.len(),
+            Self::Link(datagram) => LINK_OVERHEAD + datagram.len(),
+        };
+        if len > MAX_PAYLOAD {
+            return Err(Discard::Oversized);
+        }
+        Ok(len
+            .next_multiple_of(PADDING)
+            .min(mtu.min(MAX_PAYLOAD))
+            .max(len))
+    }
+
+    /// Writes it, and zeroes behind it.
+    pub(super) fn write(self, slot: &mut [u8]) {
+        let written = match self {
+            Self::Keepalive => 0,
+            Self::Ip(bytes) | Self::Staged(bytes) => {
+                slot[..bytes.len()].copy_from_slice(bytes);
+                bytes.len()
+            }
+            Self::Link(datagram) => {
+                let len = u16::try_from(datagram.len()).expect("a payload is shorter than 64 KiB");
+                slot[0] = LINK_FRAME;
+                slot[1..LINK_OVERHEAD].copy_from_slice(&len.to_be_bytes());
+                slot[LINK_OVERHEAD..][..datagram.len()].copy_from_slice(datagram);
+                LINK_OVERHEAD + datagram.len()
+            }
+        };
+        slot[written..].fill(0);
+    }
+
+    pub(super) fn to_staged(self, len: usize) -> Vec<u8> {
+        let mut padded = vec![0; len];
+        self.write(&mut padded);
+        padded
+    }
+}
+
+/// Sorts a payload by its version nibble and trims the padding by its own length field.
+///
+/// # Errors
+/// [`Discard::UnknownPayload`].
+pub(super) fn classify(payload: &mut [u8]) -> Result<Content<'_>, Discard> {
+    let content = match payload.first() {
+        None => Some(Content::Nothing),
+        Some(&LINK_FRAME) => link(payload).map(|datagram| Content::Link(LinkDatagram(datagram))),
+        Some(first) => match first >> 4 {
+            4 => trimmed(payload, 2, 0, 20).map(Content::Ip),
+            6 => trimmed(payload, 4, 40, 40).map(Content::Ip),
+            _ => None,
+        },
+    };
+    content.ok_or(Discard::UnknownPayload)
+}
+
+fn link(payload: &[u8]) -> Option<&[u8]> {
+    let len = u16_at(payload, 1)?;
+    payload.get(LINK_OVERHEAD..)?.get(..len)
+}
+
+/// The packet whose length field stands at `field` and counts all but the first `more` bytes.
+fn trimmed(payload: &mut [u8], field: usize, more: usize, least: usize) -> Option<&mut [u8]> {
+    let len = u16_at(payload, field)? + more;
+    if len < least {
+        None
+    } else {
+        payload.get_mut(..len)
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(usize::from(u16::from_be_bytes(
+        *bytes.get(at..)?.first_chunk()?,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payload_is_padded_to_16_but_never_beyond_the_mtu() {
+        for (len, mtu, padded) in [
+            (0, 1420, 0),
+            (1, 1420, 16),
+            (16, 1420, 16),
+            (17, 1420, 32),
+            (1408, 1420, 1408),
+            (1409, 1420, 1420),
+            (1420, 1420, 1420),
+            (1421, 1420, 1421),
+            (3, 0, 3),
+            (9000, 1420, 9000),
+            (MAX_PAYLOAD - 1, 65_535, MAX_PAYLOAD),
+            (MAX_PAYLOAD, 65_535, MAX_PAYLOAD),
+        ] {
+            assert_eq!(
+                Payload::Ip(&vec![1; len]).len(mtu),
+                Ok(padded),
+                "length {len} mtu {mtu}"
+            );
+        }
+        assert_eq!(
+            Payload::Ip(&vec![1; MAX_PAYLOAD + 1]).len(1420),
+            Err(Discard::Oversized)
+        );
+        assert_eq!(
+            Payload::Link(&vec![1; 100_000]).len(1420),
+            Err(Discard::Oversized)
+        );
+    }
+
+    #[test]
+    fn the_largest_link_datagram_fits_padded() {
+        for udp_payload in [
+            0,
+            31,
+            32,
+            48,
+            51,
+            1200,
+            1280,
+            1452,
+            1472,
+            9000,
+            MAX_DATAGRAM,
+        ] {
+            let most = max_link_datagram(udp_payload);
+            let len = Payload::Link(&vec![1; most]).len(65_535).unwrap() + DATA_OVERHEAD;
+            assert!(
+                len <= udp_payload || most == 0,
+                "udp payload {udp_payload}: {most} makes {len}"
+            );
+            assert!(
+                len + PADDING > udp_payload,
+                "udp payload {udp_payload}: {most} wastes"
+            );
+        }
+        assert_eq!(max_link_datagram(1452), 1405);
+    }
+
+    #[test]
+    fn a_link_frame_is_read_back_without_its_padding() {
+        for len in [0, 1, 12, 13, 14, 1200] {
+            let datagram = vec![0xc0; len];
+            let payload = Payload::Link(&datagram);
+            let mut staged = payload.to_staged(payload.len(1420).unwrap());
+            assert_eq!(staged.len() % PADDING, 0);
+            assert_eq!(
+                classify(&mut staged),
+                Ok(Content::Link(LinkDatagram(&datagram))),
+                "length {len}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused() {
+        let mut v4 = [0_u8; 32];
+        let mut v6 = [0_u8; 64];
+        let mut frame = [0_u8; 16];
+        (v4[0], v6[0], frame[0]) = (0x45, 0x60, LINK_FRAME);
+        for (claimed, trimmed) in [
+            (0, None),
+            (19, None),
+            (20, Some(20)),
+            (32, Some(32)),
+            (33, None),
+            (65_535, None),
+        ] {
+            v4[2..4].copy_from_slice(&u16::to_be_bytes(claimed));
+            let found = classify(&mut v4)
+                .map(|content| matches!(content, Content::Ip(p) if Some(p.len()) == trimmed));
+            assert_eq!(
+                found,
+                trimmed.map(|_| true).ok_or(Discard::UnknownPayload),
+                "IPv4 {claimed}"
+            );
+        }
+        for (claimed, trimmed) in [(0, Some(40)), (24, Some(64)), (25, None), (65_535, None)] {
+            v6[4..6].copy_from_slice(&u16::to_be_bytes(claimed));
+            let found = classify(&mut v6)
+                .map(|content| matches!(content, Content::Ip(p) if Some(p.len()) == trimmed));
+            assert_eq!(
+                found,
+                trimmed.map(|_| true).ok_or(Discard::UnknownPayload),
+                "IPv6 {claimed}"
+            );
+        }
+        for (claimed, good) in [(0, true), (13, true), (14, false), (65_535, false)] {
+            frame[1..3].copy_from_slice(&u16::to_be_bytes(claimed));
+            assert_eq!(classify(&mut frame).is_ok(), good, "link frame {claimed}");
+        }
+    }
+
+    #[test]
+    fn other_versions_and_stumps_are_refused() {
+        for first in 0..=255_u8 {
+            for len in 1..8 {
+                let mut payload = vec![0; len];
+                payload[0] = first;
+                let good = first == LINK_FRAME && len >= LINK_OVERHEAD;
+                assert_eq!(
+                    classify(&mut payload).is_ok(),
+                    good,
+                    "first byte {first:#x} length {len}"
+                );
+            }
+        }
+        assert_eq!(classify(&mut []), Ok(Content::Nothing));
+    }
+}

@@ -1,0 +1,156 @@
+//! From us to a peer: payloads, sealed where they leave.
+
+use core::net::SocketAddr;
+
+use super::payload::Payload;
+use super::{Core, Device, PeerId};
+use crate::discard::Discard;
+use crate::now::Now;
+use crate::outbox::Outbox;
+use crate::peer::Peer;
+use crate::peer::timers;
+use crate::wire::{DATA_HEADER_LEN, DATA_OVERHEAD};
+
+impl Device {
+    /// Sends one link datagram to a peer. Without a session it waits for one, and a handshake begins.
+    ///
+    /// # Errors
+    /// [`Discard::NoSuchPeer`], [`Discard::NoEndpoint`] and [`Discard::Oversized`] concern this datagram;
+    /// [`Discard::StagedTooLong`] says that the oldest of those that wait was lost to make room for it.
+    pub fn send_link(
+        &mut self,
+        peer: PeerId,
+        datagram: &[u8],
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        self.send(peer, Payload::Link(datagram), now, out)
+    }
+
+    /// Sends one IP packet to a peer. Without a session it waits for one, and a handshake begins.
+    ///
+    /// # Errors
+    /// As [`Device::send_link`].
+    pub fn send_ip(
+        &mut self,
+        peer: PeerId,
+        packet: &[u8],
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        self.send(peer, Payload::Ip(packet), now, out)
+    }
+
+    fn send(
+        &mut self,
+        peer: PeerId,
+        payload: Payload<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let state = self.peers.get_mut(&peer).ok_or(Discard::NoSuchPeer)?;
+        self.core.send(peer, state, payload, now, out)
+    }
+}
+
+impl Core {
+    fn send(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        payload: Payload<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let len = payload.len(self.mtu)?;
+        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        if !peer.keyring.is_ready(now) {
+            let lost = peer.staged.push(payload.to_staged(len));
+            self.begin(id, peer, now, out)?;
+            return if lost {
+                Err(Discard::StagedTooLong)
+            } else {
+                Ok(())
+            };
+        }
+        self.seal(peer, endpoint, payload, len, now, out)?;
+        if !peer.timers.awaits_answer() {
+            let jitter = timers::jitter(&mut *self.randomness.public);
+            peer.timers.data_sent(jitter, now);
+        } else {
+            peer.timers.packet_sent(now);
+        }
+        self.rekey_if_due(id, peer, now, out);
+        self.schedule(id, peer);
+        Ok(())
+    }
+
+    /// Sends an empty packet; without a session a handshake begins instead.
+    pub(super) fn keepalive(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        if !peer.keyring.is_ready(now) {
+            return self.begin(id, peer, now, out);
+        }
+        self.seal(peer, endpoint, Payload::Keepalive, 0, now, out)?;
+        peer.timers.packet_sent(now);
+        self.rekey_if_due(id, peer, now, out);
+        self.schedule(id, peer);
+        Ok(())
+    }
+
+    /// Sends all that waited for a session; whether there was anything.
+    pub(super) fn flush(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> bool {
+        let mut any = false;
+        while peer.keyring.is_ready(now) {
+            let Some(payload) = peer.staged.pop() else {
+                break;
+            };
+            any |= self
+                .send(id, peer, Payload::Staged(&payload), now, out)
+                .is_ok();
+        }
+        any
+    }
+
+    fn seal(
+        &self,
+        peer: &mut Peer,
+        to: SocketAddr,
+        payload: Payload<'_>,
+        len: usize,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
+        let total = len + DATA_OVERHEAD;
+        out.datagram(to, total, |slot| {
+            payload.write(&mut slot[DATA_HEADER_LEN..][..len]);
+            session.seal(slot)
+        })?;
+        peer.sent += total as u64;
+        Ok(())
+    }
+
+    fn rekey_if_due(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {
+        if peer
+            .keyring
+            .current(now)
+            .is_some_and(|session| session.wants_rekey(now))
+        {
+            // The session that is there still serves; if this fails, the next packet tries again.
+            let _ = self.begin(id, peer, now, out);
+        }
+    }
+}

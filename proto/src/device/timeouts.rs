@@ -1,0 +1,81 @@
+//! What happens because nothing else did.
+
+use super::{Core, Device, Event, PeerId};
+use crate::now::Now;
+use crate::outbox::Outbox;
+use crate::peer::timers::Wake;
+use crate::peer::{Peer, Reach};
+
+impl Device {
+    /// Does all that is due. Call it when [`Device::poll_timeout`] says so; calling it early or late does no harm.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut impl Outbox) {
+        while let Some((moment, id, _)) = self.core.deadlines.first().copied() {
+            if moment > now.instant {
+                return;
+            }
+            let peer = self
+                .peers
+                .get_mut(&id)
+                .expect("deadlines only name live peers");
+            self.core.unschedule(id, peer);
+            while let Some(wake) = peer.timers.take_due(now) {
+                self.core.wake(id, peer, wake, now, out);
+            }
+            self.core.schedule(id, peer);
+        }
+    }
+}
+
+impl Core {
+    fn wake(&mut self, id: PeerId, peer: &mut Peer, wake: Wake, now: Now, out: &mut impl Outbox) {
+        // What cannot be sent for want of an endpoint is no news: each of these comes again, or the next packet says so.
+        let _ = match wake {
+            Wake::ForgetKeys => {
+                self.forget_keys(id, peer);
+                Ok(())
+            }
+            Wake::Retry if peer.timers.may_retry() => self.initiate(id, peer, now, out),
+            Wake::Retry => {
+                self.give_up(id, peer, now);
+                Ok(())
+            }
+            Wake::Silence => {
+                self.fall_silent(id, peer);
+                self.begin(id, peer, now, out)
+            }
+            Wake::Keepalive => {
+                let another = peer.timers.take_another_keepalive();
+                let sent = self.keepalive(id, peer, now, out);
+                if another {
+                    peer.timers.data_received(now);
+                }
+                sent
+            }
+            Wake::PersistentKeepalive => self.keepalive(id, peer, now, out),
+        };
+    }
+
+    fn forget_keys(&mut self, id: PeerId, peer: &mut Peer) {
+        self.indices.retire(peer.keyring.clear());
+        peer.timers.keys_dropped();
+        if matches!(peer.reach, Reach::Up | Reach::Silent) {
+            peer.reach = Reach::Down;
+            self.tell(Event::Idle { peer: id });
+        }
+    }
+
+    fn give_up(&mut self, id: PeerId, peer: &mut Peer, now: Now) {
+        self.drop_attempt(peer);
+        peer.timers.handshake_given_up(now);
+        peer.reach = Reach::Unreachable;
+        let dropped = peer.staged.clear();
+        self.tell(Event::Unreachable { peer: id, dropped });
+    }
+
+    fn fall_silent(&mut self, id: PeerId, peer: &mut Peer) {
+        if peer.reach == Reach::Up {
+            peer.reach = Reach::Silent;
+            self.tell(Event::Silent { peer: id });
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! How many handshakes we do for whom: arithmetic is what a flood of initiations would make us waste.
+//!
+//! A source (an IPv4 address or an IPv6 /64) may begin a number of handshakes unproven; beyond that it must prove its address
+//! with a cookie, and then has a budget that nobody who merely writes its address can use up. When all sources together are
+//! too many, every one must prove its address, for a second at least.
+
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use crate::now::{Moment, Now};
+
+/// The least time between two initiations that one peer gets accepted.
+pub const INITIATION_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Handshakes per second of one source.
+const RATE: u32 = 20;
+/// At once, from a source that proved its address.
+const PROVEN_BURST: u32 = 5;
+/// At once, from a source that did not: enough for many nodes behind one address that all restart.
+const UNPROVEN_BURST: u32 = 128;
+/// Handshakes per second of all unproven sources: about a tenth of a slow core.
+const LOAD: u32 = 400;
+/// Load lasts for this after it was last seen.
+const STICKY: Duration = Duration::from_secs(1);
+/// Sources that are remembered at once; more are load in themselves.
+const MAX_SOURCES: usize = 4096;
+/// A full table is searched for idle sources no more often than this: the search costs as much as a handshake.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What an initiation is to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Its handshake.
+    Handshake,
+    /// A cookie: it must prove its address.
+    Cookie,
+    /// Nothing.
+    Nothing,
+}
+
+/// Whether the sender proved its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// A valid `mac2`.
+    Given,
+    /// None.
+    Missing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    V4([u8; 4]),
+    /// The /64: whoever has one address of it has them all.
+    V6([u8; 8]),
+}
+
+impl Source {
+    fn of(address: SocketAddr) -> Self {
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.octets()),
+            IpAddr::V6(ip) => {
+                Self::V6(*ip.octets().first_chunk().expect("16 bytes have a first 8"))
+            }
+        }
+    }
+}
+
+/// Tokens that come back with time.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// Thousandths.
+    tokens: u64,
+    at: Moment,
+}
+
+impl Bucket {
+    const ONE: u64 = 1_000;
+
+    fn full(burst: u32, now: Now) -> Self {
+        Self {
+            tokens: u64::from(burst) * Self::ONE,
+            at: now.instant,
+        }
+    }
+
+    fn refill(&mut self, rate: u32, burst: u32, now: Now) {
+        // Milliseconds times a rate per second are thousandths. What a shorter time gives stays for the next call.
+        let millis = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 {
+            return;
+        }
+        let most = u64::from(burst) * Self::ONE;
+        self.tokens = self
+            .tokens
+            .saturating_add(millis.saturating_mul(u64::from(rate)))
+            .min(most);
+        self.at = now.instant;
+    }
+
+    fn take(&mut self, rate: u32, burst: u32, now: Now) -> bool {
+        self.refill(rate, burst, now);
+        let some = self.tokens >= Self::ONE;
+        if some {
+            self.tokens -= Self::ONE;
+        }
+        some
+    }
+
+    fn is_full(mut self, rate: u32, burst: u32, now: Now) -> bool {
+        self.refill(rate, burst, now);
+        self.tokens >= u64::from(burst) * Self::ONE
+    }
+}
+
+/// The budgets of all sources.
+#[derive(Debug, Default)]
+pub struct Limits {
+    sources: BTreeMap<(Proof, Source), Bucket>,
+    total: Option<Bucket>,
+    load_until: Option<Moment>,
+    swept: Option<Moment>,
+}
+
+impl Limits {
+    /// Decides about one initiation; call it once for each.
+    pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
+        match proof {
+            Proof::Given if self.take(proof, from, PROVEN_BURST, now) => Admission::Handshake,
+            Proof::Given => Admission::Nothing,
+            Proof::Missing if self.is_loaded(now) => Admission::Cookie,
+            // Only what a source may do anyway counts as load: one that floods is on its own.
+            Proof::Missing if !self.take(proof, from, UNPROVEN_BURST, now) => Admission::Cookie,
+            Proof::Missing => self.admit_unproven(now),
+        }
+    }
+
+    /// Whether everyone must prove their address.
+    pub fn is_loaded(&self, now: Now) -> bool {
+        self.load_until.is_some_and(|until| now.instant < until)
+    }
+
+    fn admit_unproven(&mut self, now: Now) -> Admission {
+        let total = self.total.get_or_insert_with(|| Bucket::full(LOAD, now));
+        if total.take(LOAD, LOAD, now) {
+            return Admission::Handshake;
+        }
+        self.load_until = Some(now.instant + STICKY);
+        Admission::Cookie
+    }
+
+    fn take(&mut self, proof: Proof, from: SocketAddr, burst: u32, now: Now) -> bool {
+        let key = (proof, Source::of(from));
+        if !self.sources.contains_key(&key) && self.sources.len() >= MAX_SOURCES {
+            self.forget_idle(now);
+            if self.sources.len() >= MAX_SOURCES {
+                self.load_until = Some(now.instant + STICKY);
+                return false;
+            }
+        }
+        self.sources
+            .entry(key)
+            .or_insert_with(|| Bucket::full(burst, now))
+            .take(RATE, burst, now)
+    }
+
+    /// A full bucket is as good as none.
+    fn forget_idle(&mut self, now: Now) {
+        if self
+            .swept
+            .is_some_and(|swept| swept <= now.instant && now.since(swept) < SWEEP_INTERVAL)
+        {
+            return;
+        }
+        self.swept = Some(now.instant);
+        self.sources.retain(|(proof, _), bucket| {
+            let burst = match proof {
+                Proof::Given => PROVEN_BURST,
+                Proof::Missing => UNPROVEN_BURST,
+            };
+            !bucket.is_full(RATE, burst, now)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn at(millis: u64) -> Now {
+        Now {
+            instant: Moment::new(Duration::from_millis(millis)),
+            wall: Duration::ZERO,
+        }
+    }
+
+    fn v4(host: u32) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(host.into()), 1)
+    }
+
+    fn admitted(limits: &mut Limits, from: SocketAddr, proof: Proof, tries: u32, now: Now) -> u32 {
+        (0..tries)
+            .filter(|_| limits.admit(from, proof, now) == Admission::Handshake)
+            .count() as u32
+    }
+
+    #[test]
+    fn a_proven_source_has_twenty_a_second_and_five_at_once() {
+        let mut limits = Limits::default();
+        assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(0)), 5);
+        assert_eq!(
+            limits.admit(v4(1), Proof::Given, at(49)),
+            Admission::Nothing
+        );
+        assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(50)), 1);
+        assert_eq!(admitted(&mut limits, v4(2), Proof::Given, 50, at(50)), 5);
+        let more: u32 = (100..1_100)
+            .map(|ms| admitted(&mut limits, v4(1), Proof::Given, 3, at(ms)))
+            .sum();
+        assert_eq!(more, 20);
+    }
+
+    #[test]
+    fn a_v6_network_is_one_source() {
+        let mut limits = Limits::default();
+        let admitted: u32 = (0..50)
+            .map(|host| {
+                let from = format!("[2001:db8:0:1::{host}]:1").parse().unwrap();
+                admitted(&mut limits, from, Proof::Given, 1, at(0))
+            })
+            .sum();
+        assert_eq!(admitted, 5);
+        assert_eq!(
+            limits.admit("[2001:db8:0:2::1]:1".parse().unwrap(), Proof::Given, at(0)),
+            Admission::Handshake
+        );
+    }
+
+    #[test]
+    fn one_flooding_source_does_not_put_others_under_cookie() {
+        let mut limits = Limits::default();
+        for ms in 0..5_000 {
+            for _ in 0..10 {
+                limits.admit(v4(1), Proof::Missing, at(ms));
+            }
+        }
+        assert_eq!(
+            limits.admit(v4(1), Proof::Missing, at(5_000)),
+            Admission::Cookie
+        );
+        assert!(!limits.is_loaded(at(5_000)));
+        assert_eq!(
+            limits.admit(v4(2), Proof::Missing, at(5_000)),
+            Admission::Handshake
+        );
+    }
+
+    #[test]
+    fn many_sources_are_load_and_it_sticks_for_a_second() {
+        let mut limits = Limits::default();
+        for host in 0..LOAD {
+            assert_eq!(
+                limits.admit(v4(host), Proof::Missing, at(0)),
+                Admission::Handshake,
+                "host {host}"
+            );
+        }
+        assert_eq!(
+            limits.admit(v4(LOAD), Proof::Missing, at(0)),
+            Admission::Cookie
+        );
+        assert_eq!(
+            limits.admit(v4(LOAD + 1), Proof::Missing, at(999)),
+            Admission::Cookie
+        );
+        assert_eq!(
+            limits.admit(v4(LOAD + 1), Proof::Given, at(999)),
+            Admission::Handshake
+        );
+        assert_eq!(
+            limits.admit(v4(LOAD + 2), Proof::Missing, at(1_000)),
+            Admission::Handshake
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_and_comes_back() {
+        let mut limits = Limits::default();
+        for host in 0..100_000 {
+            limits.admit(v4(host), Proof::Given, at(0));
+        }
+        assert_eq!(limits.sources.len(), MAX_SOURCES);
+        assert_eq!(
+            limits.admit(v4(200_000), Proof::Given, at(0)),
+            Admission::Nothing
+        );
+        assert_eq!(
+            limits.admit(v4(200_000), Proof::Given, at(50)),
+            Admission::Handshake
+        );
+        assert_eq!(limits.sources.len(), 1);
+    }
+}
