@@ -76,7 +76,10 @@ impl Failure {
 
     /// Writes the complaint as `error:` and `hint:` lines.
     pub fn report(&self, to: &mut impl Write) {
-        let (Self::Failed(complaint) | Self::Usage(complaint) | Self::CannotTell(complaint)) = self else { return };
+        let (Self::Failed(complaint) | Self::Usage(complaint) | Self::CannotTell(complaint)) = self
+        else {
+            return;
+        };
         // Where stderr is gone too there is nobody left to tell: the exit code still says it.
         let _ = writeln!(to, "error: {}", complaint.what);
         if !complaint.hint.is_empty() {
@@ -87,7 +90,10 @@ impl Failure {
 
 impl Complaint {
     fn new(what: impl Display, hint: impl Display) -> Self {
-        Self { what: what.to_string(), hint: hint.to_string() }
+        Self {
+            what: what.to_string(),
+            hint: hint.to_string(),
+        }
     }
 }
 
@@ -97,19 +103,32 @@ impl Complaint {
 /// [`Failure::ReaderLeft`] where the pipe is closed; a failure where stdout cannot be written (a full disk).
 pub fn print(line: impl Display) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::ReaderLeft,
-        _ => Failure::failed(format!("stdout: {error}"), "make room, or send the output elsewhere"),
-    })
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ReaderLeft,
+            _ => Failure::failed(
+                format!("stdout: {error}"),
+                "make room, or send the output elsewhere",
+            ),
+        })
 }
 
 /// The complaint about a file that could not be written.
 fn unwritable(path: &Path, error: &io::Error, mend_existing: &str) -> Failure {
     let what = format!("{}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::failed(format!("{} is there already", path.display()), mend_existing),
-        io::ErrorKind::NotFound => Failure::failed(what, "create its folder first, or name another"),
-        io::ErrorKind::PermissionDenied => Failure::failed(what, "choose a folder that you may write to, or run as its owner"),
+        io::ErrorKind::AlreadyExists => Failure::failed(
+            format!("{} is there already", path.display()),
+            mend_existing,
+        ),
+        io::ErrorKind::NotFound => {
+            Failure::failed(what, "create its folder first, or name another")
+        }
+        io::ErrorKind::PermissionDenied => Failure::failed(
+            what,
+            "choose a folder that you may write to, or run as its owner",
+        ),
         _ => Failure::failed(what, "name another file"),
     }
 }
@@ -122,7 +141,10 @@ mod tests {
     fn a_failure_says_what_and_what_next() {
         let mut said = Vec::new();
         Failure::failed("a.toml:3: no key", "run  lockgate keygen").report(&mut said);
-        assert_eq!(String::from_utf8(said).unwrap(), "error: a.toml:3: no key\n  hint: run  lockgate keygen\n");
+        assert_eq!(
+            String::from_utf8(said).unwrap(),
+            "error: a.toml:3: no key\n  hint: run  lockgate keygen\n"
+        );
     }
 
     #[test]
@@ -130,6 +152,9 @@ mod tests {
         let mut said = Vec::new();
         Failure::ReaderLeft.report(&mut said);
         assert!(said.is_empty());
-        assert_eq!(format!("{:?}", Failure::ReaderLeft.exit_code()), format!("{:?}", ExitCode::SUCCESS));
+        assert_eq!(
+            format!("{:?}", Failure::ReaderLeft.exit_code()),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
     }
 }

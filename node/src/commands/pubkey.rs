@@ -16,9 +16,22 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     std::io::stdin()
         .take(MOST)
         .read_to_string(&mut text)
-        .map_err(|error| Failure::failed(format!("stdin: {error}"), "send a private key:  lockgate pubkey < node.key"))?;
+        .map_err(|error| {
+            Failure::failed(
+                format!("stdin: {error}"),
+                "send a private key:  lockgate pubkey < node.key",
+            )
+        })?;
     // The text itself stays out of the message: it may be a key with one character too many.
-    let key = PrivateKey::from_base64(text.trim())
-        .map_err(|error| Failure::failed(format!("stdin holds no private key: {error}"), "lockgate keygen node.key && lockgate pubkey < node.key"))?;
-    print(if common.json { format!("{{\"public_key\":\"{}\"}}", key.public()) } else { key.public().to_string() })
+    let key = PrivateKey::from_base64(text.trim()).map_err(|error| {
+        Failure::failed(
+            format!("stdin holds no private key: {error}"),
+            "lockgate keygen node.key && lockgate pubkey < node.key",
+        )
+    })?;
+    print(if common.json {
+        format!("{{\"public_key\":\"{}\"}}", key.public())
+    } else {
+        key.public().to_string()
+    })
 }

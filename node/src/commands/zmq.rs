@@ -33,7 +33,12 @@ pub(super) fn run(options: Zmq, common: &Common) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("no event loop: {error}"), "raise the limit of open files (ulimit -n)"))?;
+        .map_err(|error| {
+            Failure::failed(
+                format!("no event loop: {error}"),
+                "raise the limit of open files (ulimit -n)",
+            )
+        })?;
     let json = common.json;
     runtime.block_on(async {
         match options.kind {
@@ -87,7 +92,9 @@ impl<S: Socket> Attached<S> {
 
     /// Connects; refusals and closed handshakes are tried again, as libzmq does.
     async fn connect(&mut self) -> Result<(), Failure> {
-        let Line { endpoint, timeout, .. } = self.line.clone();
+        let Line {
+            endpoint, timeout, ..
+        } = self.line.clone();
         let give_up = timeout.map(|time| Instant::now() + time);
         loop {
             let attempt = within(give_up, self.socket.connect(&endpoint)).await;
@@ -117,7 +124,9 @@ impl<S: Socket> Attached<S> {
             loop {
                 match self.news.recv().await {
                     Ok(SocketEvent::Accepted(..) | SocketEvent::Connected(..)) => return,
-                    Ok(SocketEvent::AcceptFailed(error)) => tracing::warn!(%error, "a peer was refused"),
+                    Ok(SocketEvent::AcceptFailed(error)) => {
+                        tracing::warn!(%error, "a peer was refused");
+                    }
                     Ok(_) => {}
                     // The socket owns the sender: it lives as long as we do.
                     Err(_) => std::future::pending().await,
@@ -125,14 +134,23 @@ impl<S: Socket> Attached<S> {
             }
         };
         match give_up {
-            None => Ok(accepted.await),
-            Some(time) => timeout(time, accepted).await.map_err(|_| too_late(&self.line, "no peer came")),
+            None => {
+                accepted.await;
+                Ok(())
+            }
+            Some(time) => timeout(time, accepted)
+                .await
+                .map_err(|_| too_late(&self.line, "no peer came")),
         }
     }
 
     /// Brings a peer back after the last one left.
     async fn again(&mut self) -> Result<(), Failure> {
-        if self.line.bind { self.peer().await } else { self.connect().await }
+        if self.line.bind {
+            self.peer().await
+        } else {
+            self.connect().await
+        }
     }
 
     /// Ends the socket once its peers have taken what was queued for them.
@@ -166,7 +184,10 @@ async fn within<T>(end: Option<Instant>, work: impl Future<Output = T>) -> Optio
 
 fn too_late(line: &Line, what: &str) -> Failure {
     let time = line.timeout.unwrap_or(LINGER);
-    Failure::failed(format!("{}: {what} within {time:?}", line.endpoint), "give it more time with --timeout, or look at  lockgate status")
+    Failure::failed(
+        format!("{}: {what} within {time:?}", line.endpoint),
+        "give it more time with --timeout, or look at  lockgate status",
+    )
 }
 
 const ENDPOINTS: &str = "endpoints look like tcp://127.0.0.1:5556 or ipc:///run/app/socket";
@@ -176,21 +197,33 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     let wrong = |what: &str| Err(Failure::usage(format!("{endpoint}: {what}"), ENDPOINTS));
     match endpoint.split_once("://") {
         Some(("tcp", address)) => match address.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && (port == "*" || port.parse::<u16>().is_ok()) => Ok(()),
+            Some((host, port))
+                if !host.is_empty() && (port == "*" || port.parse::<u16>().is_ok()) =>
+            {
+                Ok(())
+            }
             _ => wrong("no host and port"),
         },
-        Some(("ipc", path)) if path.starts_with('@') => wrong("abstract sockets are not supported by this client"),
-        Some(("ipc", path)) if path.is_empty() => wrong("no path"),
-        Some(("ipc", path)) if path.len() > 107 => wrong("the path is longer than the 107 bytes that a Unix socket's may have"),
+        Some(("ipc", path)) if path.starts_with('@') => {
+            wrong("abstract sockets are not supported by this client")
+        }
+        Some(("ipc", "")) => wrong("no path"),
+        Some(("ipc", path)) if path.len() > 107 => {
+            wrong("the path is longer than the 107 bytes that a Unix socket's may have")
+        }
         Some(("ipc", _)) => Ok(()),
-        Some((transport, _)) => wrong(&format!("transport {transport:?} is not supported by this client")),
+        Some((transport, _)) => wrong(&format!(
+            "transport {transport:?} is not supported by this client"
+        )),
         None => wrong("no transport"),
     }
 }
 
 /// Removes a Unix socket that nobody listens on any more; the crate would report it as an address in use.
 async fn remove_stale(endpoint: &str) {
-    let Some(path) = endpoint.strip_prefix("ipc://").map(Path::new) else { return };
+    let Some(path) = endpoint.strip_prefix("ipc://").map(Path::new) else {
+        return;
+    };
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     if UnixStream::connect(path).await.is_err_and(refused) {
         // Where this fails the bind will say so.
@@ -205,10 +238,31 @@ mod tests {
     #[test]
     fn an_endpoint_that_the_crate_would_misread_is_refused() {
         let long = format!("ipc:///{}", "x".repeat(200));
-        for bad in ["", "tcp", "tcp://", "tcp://127.0.0.1", "tcp://:5", "tcp://h:99999", "ipc://", "ipc://@a", "inproc://a", "udp://a:1", &long] {
-            assert!(matches!(check_endpoint(bad), Err(Failure::Usage(_))), "{bad}");
+        for bad in [
+            "",
+            "tcp",
+            "tcp://",
+            "tcp://127.0.0.1",
+            "tcp://:5",
+            "tcp://h:99999",
+            "ipc://",
+            "ipc://@a",
+            "inproc://a",
+            "udp://a:1",
+            &long,
+        ] {
+            assert!(
+                matches!(check_endpoint(bad), Err(Failure::Usage(_))),
+                "{bad}"
+            );
         }
-        for good in ["tcp://127.0.0.1:5556", "tcp://[::1]:5556", "tcp://host:0", "ipc:///run/a", "ipc://a"] {
+        for good in [
+            "tcp://127.0.0.1:5556",
+            "tcp://[::1]:5556",
+            "tcp://host:0",
+            "ipc:///run/a",
+            "ipc://a",
+        ] {
             assert!(check_endpoint(good).is_ok(), "{good}");
         }
     }

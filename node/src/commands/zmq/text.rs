@@ -26,7 +26,10 @@ pub(super) struct Messages {
 }
 
 enum Supply {
-    Given { messages: Vec<Vec<Bytes>>, next: usize },
+    Given {
+        messages: Vec<Vec<Bytes>>,
+        next: usize,
+    },
     Lines(mpsc::Receiver<std::io::Result<String>>),
 }
 
@@ -35,16 +38,31 @@ impl Messages {
     pub(super) fn new(source: &Source, topic: Option<&str>) -> Self {
         let given = |messages: Vec<Vec<Bytes>>| {
             let once = messages.len() as u64;
-            (Supply::Given { messages, next: 0 }, Some(source.count.unwrap_or(once)))
+            (
+                Supply::Given { messages, next: 0 },
+                Some(source.count.unwrap_or(once)),
+            )
         };
         let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
         let (supply, count) = match (source.size, source.messages.is_empty()) {
             (Some(size), _) => given(vec![vec![Bytes::from(vec![FILLER; size])]]),
             (None, true) => (Supply::Lines(read_lines()), source.count),
-            (None, false) if source.parts => given(vec![source.messages.iter().map(bytes).collect()]),
-            (None, false) => given(source.messages.iter().map(|text| vec![bytes(text)]).collect()),
+            (None, false) if source.parts => {
+                given(vec![source.messages.iter().map(bytes).collect()])
+            }
+            (None, false) => given(
+                source
+                    .messages
+                    .iter()
+                    .map(|text| vec![bytes(text)])
+                    .collect(),
+            ),
         };
-        Self { supply, topic: topic.map(|text| Bytes::copy_from_slice(text.as_bytes())), left: count.filter(|&n| n > 0) }
+        Self {
+            supply,
+            topic: topic.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+            left: count.filter(|&n| n > 0),
+        }
     }
 
     /// The next message; `None` at the end.
@@ -52,9 +70,12 @@ impl Messages {
         if self.left == Some(0) {
             return Ok(None);
         }
-        let Some(parts) = self.supply.next().await? else { return Ok(None) };
+        let Some(parts) = self.supply.next().await? else {
+            return Ok(None);
+        };
         self.left = self.left.map(|left| left - 1);
-        let mut message = ZmqMessage::try_from(parts).expect("every supply gives at least one part");
+        let mut message =
+            ZmqMessage::try_from(parts).expect("every supply gives at least one part");
         if let Some(topic) = &self.topic {
             message.push_front(topic.clone());
         }
@@ -72,7 +93,10 @@ impl Supply {
             }
             Self::Lines(lines) => match lines.recv().await {
                 Some(Ok(line)) => Ok(Some(vec![Bytes::from(line)])),
-                Some(Err(error)) => Err(Failure::failed(format!("stdin: {error}"), "send lines of UTF-8 text, or give messages as arguments")),
+                Some(Err(error)) => Err(Failure::failed(
+                    format!("stdin: {error}"),
+                    "send lines of UTF-8 text, or give messages as arguments",
+                )),
                 None => Ok(None),
             },
         }
@@ -112,7 +136,11 @@ pub(super) fn render(message: &ZmqMessage, json: bool) -> String {
 fn show(part: &[u8], line: &mut String) {
     for chunk in part.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() && c != '\t' { line.extend(c.escape_default()) } else { line.push(c) }
+            if c.is_control() && c != '\t' {
+                line.extend(c.escape_default());
+            } else {
+                line.push(c);
+            }
         }
         for byte in chunk.invalid() {
             write!(line, "\\x{byte:02x}").expect("a String takes everything");
@@ -123,7 +151,9 @@ fn show(part: &[u8], line: &mut String) {
 fn as_json(message: &ZmqMessage) -> Value {
     let part = |part: &Bytes| match std::str::from_utf8(part) {
         Ok(text) => Value::from(text),
-        Err(_) => json!({ "hex": part.iter().map(|byte| format!("{byte:02x}")).collect::<String>() }),
+        Err(_) => {
+            json!({ "hex": part.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
     };
     json!({
         "parts": message.iter().map(part).collect::<Vec<_>>(),
@@ -136,7 +166,13 @@ mod tests {
     use super::*;
 
     fn message(parts: &[&'static [u8]]) -> ZmqMessage {
-        ZmqMessage::try_from(parts.iter().map(|part| Bytes::from_static(part)).collect::<Vec<_>>()).unwrap()
+        ZmqMessage::try_from(
+            parts
+                .iter()
+                .map(|part| Bytes::from_static(part))
+                .collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -153,6 +189,9 @@ mod tests {
 
     #[test]
     fn json_keeps_bytes_that_are_no_text() {
-        assert_eq!(render(&message(&[b"a", b"\xff"]), true), r#"{"bytes":2,"parts":["a",{"hex":"ff"}]}"#);
+        assert_eq!(
+            render(&message(&[b"a", b"\xff"]), true),
+            r#"{"bytes":2,"parts":["a",{"hex":"ff"}]}"#
+        );
     }
 }
