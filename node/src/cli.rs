@@ -273,10 +273,7 @@ mod tests {
                     .get_after_help()
                     .map(ToString::to_string)
                     .unwrap_or_default();
-                assert!(
-                    help.contains(&format!("Example:\n")),
-                    "{path} has no example"
-                );
+                assert!(help.contains("Example:\n"), "{path} has no example");
                 assert!(
                     help.contains("lockgate "),
                     "{path}: the example runs lockgate"
