@@ -26,13 +26,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The node's configuration
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "lockgate.toml"
-    )]
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "lockgate.toml")]
     pub config: PathBuf,
     /// Report as JSON
     #[arg(long, global = true)]
@@ -58,9 +52,7 @@ pub enum Verb {
     #[command(after_help = "Example:\n  lockgate init --name edge-north --dir /etc/lockgate")]
     Init(Init),
     /// A small ZeroMQ client for trying things out
-    #[command(
-        after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3"
-    )]
+    #[command(after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3")]
     Zmq(Zmq),
 }
 
@@ -116,9 +108,7 @@ pub enum ZmqKind {
     #[command(after_help = "Example:\n  seq 1000 | lockgate zmq push tcp://127.0.0.1:5557")]
     Push(Send),
     /// Pull and print what comes, one message a line
-    #[command(
-        after_help = "Example:\n  lockgate zmq pull tcp://127.0.0.1:5558 --bind --count 1000"
-    )]
+    #[command(after_help = "Example:\n  lockgate zmq pull tcp://127.0.0.1:5558 --bind --count 1000")]
     Pull(Receive),
 }
 
@@ -269,15 +259,9 @@ mod tests {
         fn look(command: &clap::Command, path: &str) {
             for verb in command.get_subcommands().filter(|v| v.get_name() != "help") {
                 let path = format!("{path} {}", verb.get_name());
-                let help = verb
-                    .get_after_help()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(help.contains("Example:\n"), "{path} has no example");
-                assert!(
-                    help.contains("lockgate "),
-                    "{path}: the example runs lockgate"
-                );
+                assert!(help.contains("lockgate "), "{path}: the example runs lockgate");
                 look(verb, &path);
             }
         }
@@ -286,14 +270,9 @@ mod tests {
 
     #[test]
     fn a_time_has_a_unit_or_is_seconds() {
-        for (text, millis) in [
-            ("250ms", 250),
-            ("25s", 25_000),
-            ("2m", 120_000),
-            ("1h", 3_600_000),
-            ("3", 3000),
-            ("0.5", 500),
-        ] {
+        for (text, millis) in
+            [("250ms", 250), ("25s", 25_000), ("2m", 120_000), ("1h", 3_600_000), ("3", 3000), ("0.5", 500)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "5d", "-1s", "1e400s", "five"] {

@@ -76,8 +76,7 @@ impl Failure {
 
     /// Writes the complaint as `error:` and `hint:` lines.
     pub fn report(&self, to: &mut impl Write) {
-        let (Self::Failed(complaint) | Self::Usage(complaint) | Self::CannotTell(complaint)) = self
-        else {
+        let (Self::Failed(complaint) | Self::Usage(complaint) | Self::CannotTell(complaint)) = self else {
             return;
         };
         // Where stderr is gone too there is nobody left to tell: the exit code still says it.
@@ -90,10 +89,7 @@ impl Failure {
 
 impl Complaint {
     fn new(what: impl Display, hint: impl Display) -> Self {
-        Self {
-            what: what.to_string(),
-            hint: hint.to_string(),
-        }
+        Self { what: what.to_string(), hint: hint.to_string() }
     }
 }
 
@@ -103,32 +99,23 @@ impl Complaint {
 /// [`Failure::ReaderLeft`] where the pipe is closed; a failure where stdout cannot be written (a full disk).
 pub fn print(line: impl Display) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::ReaderLeft,
-            _ => Failure::failed(
-                format!("stdout: {error}"),
-                "make room, or send the output elsewhere",
-            ),
-        })
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderLeft,
+        _ => Failure::failed(format!("stdout: {error}"), "make room, or send the output elsewhere"),
+    })
 }
 
 /// The complaint about a file that could not be written.
 fn unwritable(path: &Path, error: &io::Error, mend_existing: &str) -> Failure {
     let what = format!("{}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::failed(
-            format!("{} is there already", path.display()),
-            mend_existing,
-        ),
-        io::ErrorKind::NotFound => {
-            Failure::failed(what, "create its folder first, or name another")
+        io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{} is there already", path.display()), mend_existing)
         }
-        io::ErrorKind::PermissionDenied => Failure::failed(
-            what,
-            "choose a folder that you may write to, or run as its owner",
-        ),
+        io::ErrorKind::NotFound => Failure::failed(what, "create its folder first, or name another"),
+        io::ErrorKind::PermissionDenied => {
+            Failure::failed(what, "choose a folder that you may write to, or run as its owner")
+        }
         _ => Failure::failed(what, "name another file"),
     }
 }
@@ -152,9 +139,6 @@ mod tests {
         let mut said = Vec::new();
         Failure::ReaderLeft.report(&mut said);
         assert!(said.is_empty());
-        assert_eq!(
-            format!("{:?}", Failure::ReaderLeft.exit_code()),
-            format!("{:?}", ExitCode::SUCCESS)
-        );
+        assert_eq!(format!("{:?}", Failure::ReaderLeft.exit_code()), format!("{:?}", ExitCode::SUCCESS));
     }
 }

@@ -23,16 +23,9 @@ fn main() -> ExitCode {
 fn start_log(filter: Option<&str>) -> Result<(), Failure> {
     let filter = filter.unwrap_or("info");
     let filter = EnvFilter::try_new(filter).map_err(|error| {
-        Failure::usage(
-            format!("--log {filter}: {error}"),
-            "write info, debug or lockgate=debug",
-        )
+        Failure::usage(format!("--log {filter}: {error}"), "write info, debug or lockgate=debug")
     })?;
     let colour = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(colour)
-        .with_env_filter(filter)
-        .init();
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colour).with_env_filter(filter).init();
     Ok(())
 }

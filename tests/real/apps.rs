@@ -29,11 +29,7 @@ impl Bridge {
             alpha: offer(service, &near),
             beta: uses(service, &far),
         };
-        Self {
-            nodes: Pair::start(&plan),
-            near,
-            far,
-        }
+        Self { nodes: Pair::start(&plan), near, far }
     }
 
     /// The hosting application's socket, bound.
@@ -62,27 +58,21 @@ pub(crate) fn socket(kind: SocketType) -> Socket {
     socket.set_rcvtimeo(millis).expect("an option");
     socket.set_sndtimeo(millis).expect("an option");
     // A SUB has nothing to deliver but its subscriptions: it would wait to tell them to a peer that is gone.
-    socket
-        .set_linger(if kind == zmq::SUB { 0 } else { millis })
-        .expect("an option");
+    socket.set_linger(if kind == zmq::SUB { 0 } else { millis }).expect("an option");
     socket
 }
 
 /// A bound socket.
 pub(crate) fn bound(kind: SocketType, endpoint: &str) -> Socket {
     let socket = socket(kind);
-    socket
-        .bind(endpoint)
-        .unwrap_or_else(|error| panic!("bind {endpoint}: {error}"));
+    socket.bind(endpoint).unwrap_or_else(|error| panic!("bind {endpoint}: {error}"));
     socket
 }
 
 /// A connected socket.
 pub(crate) fn connected(kind: SocketType, endpoint: &str) -> Socket {
     let socket = socket(kind);
-    socket
-        .connect(endpoint)
-        .unwrap_or_else(|error| panic!("connect {endpoint}: {error}"));
+    socket.connect(endpoint).unwrap_or_else(|error| panic!("connect {endpoint}: {error}"));
     socket
 }
 
@@ -95,14 +85,9 @@ pub(crate) fn numbered(number: u64, len: usize) -> Vec<u8> {
 
 /// The number in a message; checks its filler.
 pub(crate) fn number_of(message: &[u8]) -> u64 {
-    let (number, filler) = message
-        .split_first_chunk::<8>()
-        .expect("a numbered message has 8 bytes or more");
+    let (number, filler) = message.split_first_chunk::<8>().expect("a numbered message has 8 bytes or more");
     let number = u64::from_be_bytes(*number);
-    assert!(
-        filler.iter().all(|&byte| byte == (number % 251) as u8),
-        "message {number} came damaged"
-    );
+    assert!(filler.iter().all(|&byte| byte == (number % 251) as u8), "message {number} came damaged");
     number
 }
 
@@ -118,9 +103,8 @@ pub(crate) fn send_numbered(socket: &Socket, count: u64, len: usize) {
 /// Receives messages `0..count` and nothing else, in order.
 pub(crate) fn receive_numbered(socket: &Socket, count: u64) {
     for expected in 0..count {
-        let message = socket
-            .recv_bytes(0)
-            .unwrap_or_else(|error| panic!("receiving {expected} of {count}: {error}"));
+        let message =
+            socket.recv_bytes(0).unwrap_or_else(|error| panic!("receiving {expected} of {count}: {error}"));
         assert_eq!(number_of(&message), expected, "in order and complete");
     }
 }
@@ -132,10 +116,8 @@ pub(crate) fn receive(socket: &Socket) -> Vec<Vec<u8>> {
 
 /// A text message within [`SOON`], its parts joined by `|`.
 pub(crate) fn receive_text(socket: &Socket) -> String {
-    let parts: Vec<String> = receive(socket)
-        .into_iter()
-        .map(|part| String::from_utf8(part).expect("text"))
-        .collect();
+    let parts: Vec<String> =
+        receive(socket).into_iter().map(|part| String::from_utf8(part).expect("text")).collect();
     parts.join("|")
 }
 
@@ -154,9 +136,7 @@ pub(crate) fn until_subscribed(publisher: &Socket, subscriber: &Socket, beacon: 
     let end = deadline();
     let mut sent = 0_u64;
     loop {
-        publisher
-            .send(format!("{beacon}{sent}").as_str(), 0)
-            .expect("PUB never blocks");
+        publisher.send(format!("{beacon}{sent}").as_str(), 0).expect("PUB never blocks");
         sent += 1;
         if let Some(first) = within(subscriber, 50) {
             let mut last = first;
@@ -166,19 +146,13 @@ pub(crate) fn until_subscribed(publisher: &Socket, subscriber: &Socket, beacon: 
             }
             return;
         }
-        assert!(
-            !end.passed(),
-            "no subscription arrived within {SOON:?} ({beacon})"
-        );
+        assert!(!end.passed(), "no subscription arrived within {SOON:?} ({beacon})");
     }
 }
 
 /// A moment [`SOON`] from now.
 pub(crate) fn deadline() -> Deadline {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests of real processes run on real time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "tests of real processes run on real time")]
     let now = std::time::Instant::now();
     Deadline(now + SOON)
 }
@@ -189,17 +163,11 @@ pub(crate) struct Deadline(std::time::Instant);
 impl Deadline {
     /// Whether it is over.
     pub(crate) fn passed(&self) -> bool {
-        self.0
-            .saturating_duration_since(deadline().0 - SOON)
-            .is_zero()
+        self.0.saturating_duration_since(deadline().0 - SOON).is_zero()
     }
 }
 
 /// Asserts that a receive with no wait finds nothing.
 pub(crate) fn assert_silent(socket: &Socket) {
-    assert_eq!(
-        socket.recv_msg(zmq::DONTWAIT).err(),
-        Some(Error::EAGAIN),
-        "nothing more was to come"
-    );
+    assert_eq!(socket.recv_msg(zmq::DONTWAIT).err(), Some(Error::EAGAIN), "nothing more was to come");
 }

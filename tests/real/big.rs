@@ -13,9 +13,7 @@ fn messages_of_16_mib_pass_both_ways() {
         client.send(numbered(number, 16 * MIB), 0).expect("sent");
         let request = receive(&server).remove(0);
         assert_eq!((number_of(&request), request.len()), (number, 16 * MIB));
-        server
-            .send(numbered(number + 100, 16 * MIB), 0)
-            .expect("sent");
+        server.send(numbered(number + 100, 16 * MIB), 0).expect("sent");
         let reply = receive(&client).remove(0);
         assert_eq!((number_of(&reply), reply.len()), (number + 100, 16 * MIB));
     }
@@ -28,10 +26,7 @@ fn a_large_message_of_many_parts_stays_one_message() {
     let sink = bridge.host(zmq::PULL);
     let source = bridge.user(zmq::PUSH);
     let sizes = [8, 4 * MIB, 255, 256, 9, 2 * MIB + 1, 70_000];
-    let parts: Vec<Vec<u8>> = (0..)
-        .zip(sizes)
-        .map(|(number, len)| numbered(number, len))
-        .collect();
+    let parts: Vec<Vec<u8>> = (0..).zip(sizes).map(|(number, len)| numbered(number, len)).collect();
     source.send_multipart(&parts, 0).expect("sent");
     assert!(receive(&sink) == parts, "seven parts, byte for byte");
 }

@@ -20,17 +20,12 @@ fn identities_cross_unchanged_and_route_back() {
     for _ in names {
         let message = receive(&router);
         assert_eq!(message.len(), 3, "identity, hello, name");
-        assert_eq!(
-            message[0], message[2],
-            "the identity is the one that the DEALER set"
-        );
+        assert_eq!(message[0], message[2], "the identity is the one that the DEALER set");
         seen.insert(message[0].clone());
     }
     assert_eq!(seen.len(), names.len());
     for name in names.iter().rev() {
-        router
-            .send_multipart([name.as_bytes(), b"for", name.as_bytes()], 0)
-            .expect("a known identity");
+        router.send_multipart([name.as_bytes(), b"for", name.as_bytes()], 0).expect("a known identity");
     }
     for (dealer, name) in dealers.iter().zip(names) {
         assert_eq!(receive_text(dealer), format!("for|{name}"));
@@ -48,9 +43,7 @@ fn a_dealer_without_identity_gets_its_own_replies() {
     }
     for _ in &dealers {
         let message = receive(&router);
-        router
-            .send_multipart(message, 0)
-            .expect("back to where it came from");
+        router.send_multipart(message, 0).expect("back to where it came from");
     }
     for (number, dealer) in dealers.iter().enumerate() {
         assert_eq!(receive_text(dealer), number.to_string());
@@ -66,8 +59,6 @@ fn a_req_talks_to_a_router() {
     let mut envelope = receive(&router);
     assert_eq!(envelope.pop().as_deref(), Some(b"question".as_slice()));
     envelope.push(b"answer".to_vec());
-    router
-        .send_multipart(envelope, 0)
-        .expect("a known identity");
+    router.send_multipart(envelope, 0).expect("a known identity");
     assert_eq!(receive_text(&client), "answer");
 }

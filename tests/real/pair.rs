@@ -8,9 +8,7 @@ fn a_pair_talks_both_ways() {
     let left = bridge.host(zmq::PAIR);
     let right = bridge.user(zmq::PAIR);
     for number in 0..100 {
-        right
-            .send_multipart([format!("r{number}").as_str(), ""], 0)
-            .expect("sent");
+        right.send_multipart([format!("r{number}").as_str(), ""], 0).expect("sent");
         left.send(format!("l{number}").as_str(), 0).expect("sent");
     }
     for number in 0..100 {

@@ -14,26 +14,18 @@ fn allowed_topics_arrive_complete_and_denied_topics_never() {
     let publisher = bridge.host(zmq::PUB);
     let subscriber = bridge.user(zmq::SUB);
     subscriber.set_subscribe(b"temp.").expect("a subscription");
-    subscriber
-        .set_subscribe(b"raw.")
-        .expect("libzmq does not know that it is denied");
+    subscriber.set_subscribe(b"raw.").expect("libzmq does not know that it is denied");
     until_subscribed(&publisher, &subscriber, "temp.sync.");
     for number in 0..500 {
         for topic in ["temp", "raw"] {
-            publisher
-                .send(format!("{topic}.{number}").as_str(), 0)
-                .expect("PUB never blocks");
+            publisher.send(format!("{topic}.{number}").as_str(), 0).expect("PUB never blocks");
         }
     }
     for number in 0..500 {
         assert_eq!(receive_text(&subscriber), format!("temp.{number}"));
     }
     publisher.send("temp.end", 0).expect("PUB never blocks");
-    assert_eq!(
-        receive_text(&subscriber),
-        "temp.end",
-        "no raw.* came between"
-    );
+    assert_eq!(receive_text(&subscriber), "temp.end", "no raw.* came between");
     bridge.nodes.beta.await_denial(&["telemetry", "raw."]);
     bridge.assert_no_errors();
 }
@@ -48,12 +40,8 @@ fn a_subscription_to_everything_does_not_open_the_denied_topics() {
     subscriber.set_subscribe(b"vib.").expect("a subscription");
     until_subscribed(&publisher, &subscriber, "vib.sync.");
     for number in 0..200 {
-        publisher
-            .send(format!("raw.{number}").as_str(), 0)
-            .expect("PUB never blocks");
-        publisher
-            .send(format!("vib.{number}").as_str(), 0)
-            .expect("PUB never blocks");
+        publisher.send(format!("raw.{number}").as_str(), 0).expect("PUB never blocks");
+        publisher.send(format!("vib.{number}").as_str(), 0).expect("PUB never blocks");
     }
     let mut next = 0;
     while next < 200 {
@@ -72,12 +60,8 @@ fn parts_of_a_publication_stay_together() {
     let subscriber = bridge.user(zmq::SUB);
     subscriber.set_subscribe(b"temp.").expect("a subscription");
     until_subscribed(&publisher, &subscriber, "temp.sync.");
-    publisher
-        .send_multipart(["raw.1", "secret"], 0)
-        .expect("PUB never blocks");
-    publisher
-        .send_multipart(["temp.1", "21.5", "", "end"], 0)
-        .expect("PUB never blocks");
+    publisher.send_multipart(["raw.1", "secret"], 0).expect("PUB never blocks");
+    publisher.send_multipart(["temp.1", "21.5", "", "end"], 0).expect("PUB never blocks");
     assert_eq!(receive_text(&subscriber), "temp.1|21.5||end");
 }
 
@@ -90,9 +74,7 @@ fn an_unsubscription_is_obeyed() {
     assert_eq!(receive_text(&publisher), "\u{1}temp.");
     publisher.send("temp.1", 0).expect("XPUB sends");
     assert_eq!(receive_text(&subscriber), "temp.1");
-    subscriber
-        .set_unsubscribe(b"temp.")
-        .expect("an unsubscription");
+    subscriber.set_unsubscribe(b"temp.").expect("an unsubscription");
     assert_eq!(receive_text(&publisher), "\0temp.");
     publisher.send("temp.2", 0).expect("XPUB sends");
     subscriber.set_subscribe(b"vib.").expect("a subscription");

@@ -9,9 +9,7 @@ fn each_request_gets_its_own_reply() {
     let serving = std::thread::spawn(move || {
         for _ in 0..400 {
             let request = receive_text(&server);
-            server
-                .send(format!("re:{request}").as_str(), 0)
-                .expect("the client waits");
+            server.send(format!("re:{request}").as_str(), 0).expect("the client waits");
         }
     });
     let clients: Vec<_> = (0..4)
@@ -39,12 +37,8 @@ fn requests_and_replies_of_many_parts_pass_over_unix_sockets() {
     let bridge = Bridge::ipc("command", "rep", "", dir.path());
     let server = bridge.host(zmq::REP);
     let client = bridge.user(zmq::REQ);
-    client
-        .send_multipart(["a", "", "c"], 0)
-        .expect("a server is there");
+    client.send_multipart(["a", "", "c"], 0).expect("a server is there");
     assert_eq!(receive_text(&server), "a||c");
-    server
-        .send_multipart(["", "2"], 0)
-        .expect("the client waits");
+    server.send_multipart(["", "2"], 0).expect("the client waits");
     assert_eq!(receive_text(&client), "|2");
 }

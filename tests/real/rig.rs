@@ -57,8 +57,8 @@ impl Pair {
     pub fn start(plan: &Plan) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let [alpha, beta] = write_pair(dir.path(), plan);
-        let [mut alpha, mut beta] = [("alpha", alpha), ("beta", beta)]
-            .map(|(name, config)| NodeProcess::spawn(name, &config));
+        let [mut alpha, mut beta] =
+            [("alpha", alpha), ("beta", beta)].map(|(name, config)| NodeProcess::spawn(name, &config));
         alpha.await_ready();
         beta.await_ready();
         Self { alpha, beta, dir }
@@ -82,12 +82,13 @@ pub fn write_pair(dir: &Path, plan: &Plan) -> [PathBuf; 2] {
         let key_file = dir.join(format!("{name}.key"));
         put_private(&key_file, &keys[own].to_base64());
         let config = format!(
-            "[node]\nname = \"{name}\"\nkey = \"{key}\"\naddress = [\"10.77.0.{own_host}\"]\nlisten = \"127.0.0.1:{own_port}\"\npolicy = \"{policy}\"\n\n\
+            "[node]\nname = \"{name}\"\nkey = \"{key}\"\naddress = [\"10.77.0.{own_host}\"]\nlisten = \"127.0.0.1:{own_port}\"\npolicy = \"{policy}\"\ncontrol = \"{control}\"\n\n\
              [[peer]]\nname = \"{peer_name}\"\npublic_key = \"{public}\"\nendpoint = \"127.0.0.1:{peer_port}\"\naddresses = [\"10.77.0.{peer_host}\"]\n\n{services}\n",
             key = key_file.display(),
             own_host = own + 1,
             own_port = udp[own].number(),
             policy = dir.join("policy.toml").display(),
+            control = dir.join(format!("{name}.control")).display(),
             peer_name = names[peer],
             public = keys[peer].public(),
             peer_port = udp[peer].number(),
@@ -146,20 +147,12 @@ static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 impl Port {
     /// A TCP port, held by a listener that never accepts.
     pub fn tcp() -> Self {
-        Self::take(|number| {
-            Some(Held::Tcp {
-                _listener: TcpListener::bind(("127.0.0.1", number)).ok()?,
-            })
-        })
+        Self::take(|number| Some(Held::Tcp { _listener: TcpListener::bind(("127.0.0.1", number)).ok()? }))
     }
 
     /// A UDP port, held by a socket until the value is dropped.
     pub fn udp() -> Self {
-        Self::take(|number| {
-            Some(Held::Udp {
-                _socket: UdpSocket::bind(("127.0.0.1", number)).ok()?,
-            })
-        })
+        Self::take(|number| Some(Held::Udp { _socket: UdpSocket::bind(("127.0.0.1", number)).ok()? }))
     }
 
     fn take(hold: impl Fn(u16) -> Option<Held>) -> Self {
@@ -169,10 +162,7 @@ impl Port {
             let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
             let number = FIRST_PORT + start.wrapping_add(step) % PORTS;
             if let Some(held) = hold(number) {
-                return Self {
-                    number,
-                    held: Some(held),
-                };
+                return Self { number, held: Some(held) };
             }
         }
         panic!("every loopback port from {FIRST_PORT} on is taken");
@@ -214,8 +204,7 @@ struct Urandom;
 
 impl Entropy for Urandom {
     fn fill(&mut self, bytes: &mut [u8]) {
-        let mut source =
-            std::fs::File::open("/dev/urandom").expect("a Linux host has /dev/urandom");
+        let mut source = std::fs::File::open("/dev/urandom").expect("a Linux host has /dev/urandom");
         std::io::Read::read_exact(&mut source, bytes).expect("it never ends");
     }
 }

@@ -29,19 +29,13 @@ fn a_stalled_subscriber_costs_bounded_memory_and_nobody_else() {
         // In step with the reader, so that only the stalled one makes anything pile up.
         let parts = receive(&reader);
         assert_eq!(number_of(&parts[0][1..]), number);
-        assert!(
-            !end.passed(),
-            "the reader was slowed down: {number} of {MESSAGES}"
-        );
+        assert!(!end.passed(), "the reader was slowed down: {number} of {MESSAGES}");
     }
     for (node, before) in [&bridge.nodes.alpha, &bridge.nodes.beta].iter().zip(before) {
         let grown = node.rss().saturating_sub(before);
         assert!(grown < BOUND, "a node grew by {grown} bytes");
     }
-    assert!(
-        within(&stalled, 0).is_some(),
-        "what was delivered before it stalled is still there"
-    );
+    assert!(within(&stalled, 0).is_some(), "what was delivered before it stalled is still there");
     bridge.assert_no_errors();
 }
 
@@ -55,10 +49,7 @@ fn a_stalled_pull_stops_its_producer_and_loses_nothing() {
     let mut sent = 0;
     while source.send(crate::apps::numbered(sent, PAYLOAD), 0).is_ok() {
         sent += 1;
-        assert!(
-            sent < 100_000,
-            "6 GiB without a reader: nothing pushes back"
-        );
+        assert!(sent < 100_000, "6 GiB without a reader: nothing pushes back");
     }
     let grown = (bridge.nodes.beta.rss() + bridge.nodes.alpha.rss()).saturating_sub(before);
     assert!(grown < 2 * BOUND, "the nodes grew by {grown} bytes");

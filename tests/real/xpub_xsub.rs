@@ -7,11 +7,7 @@ fn the_xpub_sees_subscriptions_and_unsubscriptions() {
     let bridge = Bridge::tcp("news", "xpub", "topics = [\"a.\", \"b.\"]");
     let publisher = bridge.host(zmq::XPUB);
     let subscriber = bridge.user(zmq::XSUB);
-    for (command, seen) in [
-        ("\u{1}a.", "\u{1}a."),
-        ("\u{1}b.x", "\u{1}b.x"),
-        ("\0a.", "\0a."),
-    ] {
+    for (command, seen) in [("\u{1}a.", "\u{1}a."), ("\u{1}b.x", "\u{1}b.x"), ("\0a.", "\0a.")] {
         subscriber.send(command, 0).expect("sent");
         assert_eq!(receive_text(&publisher), seen);
     }

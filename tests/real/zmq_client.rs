@@ -29,12 +29,7 @@ fn client(verb: &str, endpoint: &str, more: &[&str]) -> Child {
 /// The client's output; it must have ended well.
 fn fine(child: Child) -> String {
     let output = child.wait_with_output().expect("our own child");
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -42,10 +37,7 @@ fn ended(child: Child, code: i32, says: &str) -> Output {
     let output = child.wait_with_output().expect("our own child");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert!(
-        stderr.contains(says) && stderr.contains("hint:"),
-        "{stderr}"
-    );
+    assert!(stderr.contains(says) && stderr.contains("hint:"), "{stderr}");
     output
 }
 
@@ -74,11 +66,7 @@ fn everything_that_was_pushed_is_delivered_before_the_end() {
         let pull = bound(zmq::PULL, endpoint);
         let child = client("push", endpoint, &["--size", "1024", "--count", "20000"]);
         for number in 0..20_000 {
-            assert_eq!(
-                pull.recv_bytes(0).expect("a message").len(),
-                1024,
-                "message {number}"
-            );
+            assert_eq!(pull.recv_bytes(0).expect("a message").len(), 1024, "message {number}");
         }
         fine(child);
     }
@@ -89,12 +77,7 @@ fn push_takes_the_lines_of_stdin() {
     let (_dir, endpoints) = endpoints();
     let pull = bound(zmq::PULL, &endpoints[0]);
     let mut child = client("push", &endpoints[0], &[]);
-    child
-        .stdin
-        .take()
-        .expect("piped")
-        .write_all(b"first\n\nlast")
-        .expect("the client reads");
+    child.stdin.take().expect("piped").write_all(b"first\n\nlast").expect("the client reads");
     for line in ["first", "", "last"] {
         assert_eq!(receive_text(&pull), line);
     }
@@ -135,9 +118,7 @@ fn sub_prints_its_topics_either_way_round() {
     let (_dir, endpoints) = endpoints();
     for endpoint in &endpoints {
         for bind in [false, true] {
-            let options = [
-                "--topic", "temp.", "--topic", "vib.", "--count", "2", "--bind",
-            ];
+            let options = ["--topic", "temp.", "--topic", "vib.", "--count", "2", "--bind"];
             let options = &options[..if bind { 7 } else { 6 }];
             let (publisher, child) = if bind {
                 let child = client("sub", endpoint, options);
@@ -146,10 +127,7 @@ fn sub_prints_its_topics_either_way_round() {
                 let publisher = bound(zmq::XPUB, endpoint);
                 (publisher, client("sub", endpoint, options))
             };
-            assert_eq!(
-                [receive_text(&publisher), receive_text(&publisher)],
-                ["\u{1}temp.", "\u{1}vib."]
-            );
+            assert_eq!([receive_text(&publisher), receive_text(&publisher)], ["\u{1}temp.", "\u{1}vib."]);
             for text in ["temp.1", "raw.1", "vib.1"] {
                 publisher.send(text, 0).expect("sent");
             }
@@ -163,22 +141,9 @@ fn pub_reaches_a_sub_either_way_round() {
     let (_dir, endpoints) = endpoints();
     for endpoint in &endpoints {
         for bind in [false, true] {
-            let options = [
-                "21.5",
-                "--topic",
-                "temp.1",
-                "--count",
-                "0",
-                "--interval",
-                "20ms",
-                "--bind",
-            ];
+            let options = ["21.5", "--topic", "temp.1", "--count", "0", "--interval", "20ms", "--bind"];
             let options = &options[..if bind { 8 } else { 7 }];
-            let subscriber = if bind {
-                connected(zmq::SUB, endpoint)
-            } else {
-                bound(zmq::SUB, endpoint)
-            };
+            let subscriber = if bind { connected(zmq::SUB, endpoint) } else { bound(zmq::SUB, endpoint) };
             subscriber.set_subscribe(b"temp.").expect("a subscription");
             let mut child = client("pub", endpoint, options);
             for _ in 0..3 {
@@ -195,13 +160,8 @@ fn a_publication_waits_for_its_subscriber_and_is_delivered_before_the_end() {
     let (_dir, endpoints) = endpoints();
     let subscriber = connected(zmq::SUB, &endpoints[0]);
     subscriber.set_subscribe(b"").expect("a subscription");
-    let child = client(
-        "pub",
-        &endpoints[0],
-        &[
-            "--bind", "--size", "2048", "--count", "500", "--settle", "2s",
-        ],
-    );
+    let child =
+        client("pub", &endpoints[0], &["--bind", "--size", "2048", "--count", "500", "--settle", "2s"]);
     for _ in 0..500 {
         assert_eq!(subscriber.recv_bytes(0).expect("a message").len(), 2048);
     }
@@ -215,11 +175,7 @@ fn req_asks_and_rep_answers_either_way_round() {
         for bind in [false, true] {
             let options = ["hello", "again", "--bind"];
             let options = &options[..if bind { 3 } else { 2 }];
-            let server = if bind {
-                connected(zmq::REP, endpoint)
-            } else {
-                bound(zmq::REP, endpoint)
-            };
+            let server = if bind { connected(zmq::REP, endpoint) } else { bound(zmq::REP, endpoint) };
             let child = client("req", endpoint, options);
             for text in ["hello", "again"] {
                 assert_eq!(receive_text(&server), text);
@@ -230,11 +186,7 @@ fn req_asks_and_rep_answers_either_way_round() {
         for bind in [false, true] {
             let options = ["--echo", "--count", "1", "--bind"];
             let options = &options[..if bind { 4 } else { 3 }];
-            let asker = if bind {
-                connected(zmq::REQ, endpoint)
-            } else {
-                bound(zmq::REQ, endpoint)
-            };
+            let asker = if bind { connected(zmq::REQ, endpoint) } else { bound(zmq::REQ, endpoint) };
             let child = client("rep", endpoint, options);
             asker.send_multipart(["a", "b"], 0).expect("sent");
             assert_eq!(receive_text(&asker), "a|b");
@@ -259,37 +211,16 @@ fn rep_has_a_fixed_reply() {
 fn a_timeout_is_exit_code_1_and_says_what_was_missing() {
     let (_dir, [tcp, ipc]) = endpoints();
     ended(client("sub", &tcp, &["--timeout", "300ms"]), 1, &tcp);
-    ended(
-        client(
-            "pull",
-            &ipc,
-            &["--timeout", "300ms", "--bind", "--count", "3"],
-        ),
-        1,
-        "0 of 3 came",
-    );
-    ended(
-        client("push", &tcp, &["--timeout", "300ms", "--bind", "x"]),
-        1,
-        "no peer came",
-    );
+    ended(client("pull", &ipc, &["--timeout", "300ms", "--bind", "--count", "3"]), 1, "0 of 3 came");
+    ended(client("push", &tcp, &["--timeout", "300ms", "--bind", "x"]), 1, "no peer came");
     let silent = bound(zmq::REP, &tcp);
-    ended(
-        client("req", &tcp, &["--timeout", "500ms", "x"]),
-        1,
-        "no reply came",
-    );
+    ended(client("req", &tcp, &["--timeout", "500ms", "x"]), 1, "no reply came");
     drop(silent);
 }
 
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    for endpoint in [
-        "inproc://a",
-        "ipc://@abstract",
-        "tcp://127.0.0.1",
-        "nonsense",
-    ] {
+    for endpoint in ["inproc://a", "ipc://@abstract", "tcp://127.0.0.1", "nonsense"] {
         ended(client("sub", endpoint, &[]), 2, endpoint);
     }
 }
@@ -301,14 +232,8 @@ fn a_stale_unix_socket_is_replaced_and_a_live_one_is_not() {
     let push = connected(zmq::PUSH, &ipc);
     push.send("x", 0).expect("sent");
     let path = ipc.strip_prefix("ipc://").expect("an ipc endpoint");
-    eventually("the first client listens", SOON, || {
-        std::fs::metadata(path).ok()
-    });
-    ended(
-        client("pull", &ipc, &["--bind", "--timeout", "5s"]),
-        1,
-        &ipc,
-    );
+    eventually("the first client listens", SOON, || std::fs::metadata(path).ok());
+    ended(client("pull", &ipc, &["--bind", "--timeout", "5s"]), 1, &ipc);
     killed.kill().expect("it waits for more");
     killed.wait().expect("our own child");
     drop(push);
@@ -344,9 +269,5 @@ fn a_heartbeating_libzmq_does_not_crash_the_client() {
     let output = child.wait_with_output().expect("our own child");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!stderr.contains("panicked"), "{stderr}");
-    assert_eq!(
-        output.status.code(),
-        Some(1),
-        "nothing came in time: {stderr}"
-    );
+    assert_eq!(output.status.code(), Some(1), "nothing came in time: {stderr}");
 }

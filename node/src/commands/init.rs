@@ -17,27 +17,20 @@ const POLICY: &str = include_str!("init/policy.toml");
 pub(super) fn run(options: &Init, common: &Common) -> Result<(), Failure> {
     let name = options.name.clone().unwrap_or_else(host_name);
     proper_name(&name)?;
-    create_dir(&options.dir)
-        .map_err(|error| unwritable(&options.dir, &error, "name a folder with --dir"))?;
+    create_dir(&options.dir).map_err(|error| unwritable(&options.dir, &error, "name a folder with --dir"))?;
     let dir = options.dir.canonicalize().map_err(|error| {
-        Failure::failed(
-            format!("{}: {error}", options.dir.display()),
-            "name a folder with --dir",
-        )
+        Failure::failed(format!("{}: {error}", options.dir.display()), "name a folder with --dir")
     })?;
     let [key_file, config_file, policy_file] =
         ["node.key", "lockgate.toml", "policy.toml"].map(|file| dir.join(file));
     // Looked at before the first write, so that a refusal leaves the folder as it was.
     for file in [&key_file, &config_file, &policy_file] {
         if file.symlink_metadata().is_ok() {
-            return Err(Failure::failed(
-                format!("{} is there already", file.display()),
-                MEND,
-            ));
+            return Err(Failure::failed(format!("{} is there already", file.display()), MEND));
         }
     }
     let key = PrivateKey::generate(&mut *randomness().secret);
-    let key_text = Zeroizing::new(format!("{}\n", &*Zeroizing::new(key.to_base64())));
+    let key_text = Zeroizing::new(format!("{}\n", key.to_base64().as_str()));
     let fill = |text: &str| {
         text.replace("@NAME@", &name)
             .replace("@DIR@", &dir.display().to_string())
@@ -46,12 +39,7 @@ pub(super) fn run(options: &Init, common: &Common) -> Result<(), Failure> {
     put(&key_file, &key_text, Access::Owner)?;
     put(&config_file, &fill(CONFIG), Access::Everyone)?;
     put(&policy_file, &fill(POLICY), Access::Everyone)?;
-    tell(
-        &name,
-        &key.public().to_string(),
-        &[config_file, policy_file, key_file],
-        common,
-    )
+    tell(&name, &key.public().to_string(), &[config_file, policy_file, key_file], common)
 }
 
 const MEND: &str = "name another folder with --dir, or move the file away";
@@ -69,10 +57,7 @@ fn tell(name: &str, public: &str, files: &[PathBuf], common: &Common) -> Result<
         print(format_args!("wrote {}", file.display()))?;
     }
     print(format_args!("public key of {name}: {public}"))?;
-    print(format_args!(
-        "next: edit {0}, then  lockgate check -c {0}",
-        files[0].display()
-    ))
+    print(format_args!("next: edit {0}, then  lockgate check -c {0}", files[0].display()))
 }
 
 /// A name goes into TOML, into the policy and into logs: letters, digits, `-`, `_` and `.` need no quoting anywhere.
@@ -88,9 +73,7 @@ fn proper_name(name: &str) -> Result<(), Failure> {
 }
 
 fn host_name() -> String {
-    host::name()
-        .filter(|name| proper_name(name).is_ok())
-        .unwrap_or_else(|| "node".to_owned())
+    host::name().filter(|name| proper_name(name).is_ok()).unwrap_or_else(|| "node".to_owned())
 }
 
 #[cfg(test)]

@@ -13,15 +13,9 @@ const MOST: u64 = 1024;
 
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let mut text = Zeroizing::new(String::new());
-    std::io::stdin()
-        .take(MOST)
-        .read_to_string(&mut text)
-        .map_err(|error| {
-            Failure::failed(
-                format!("stdin: {error}"),
-                "send a private key:  lockgate pubkey < node.key",
-            )
-        })?;
+    std::io::stdin().take(MOST).read_to_string(&mut text).map_err(|error| {
+        Failure::failed(format!("stdin: {error}"), "send a private key:  lockgate pubkey < node.key")
+    })?;
     // The text itself stays out of the message: it may be a key with one character too many.
     let key = PrivateKey::from_base64(text.trim()).map_err(|error| {
         Failure::failed(

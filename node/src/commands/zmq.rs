@@ -30,15 +30,9 @@ const LINGER: Duration = Duration::from_secs(30);
 const LINGER_LOOK: Duration = Duration::from_millis(2);
 
 pub(super) fn run(options: Zmq, common: &Common) -> Result<(), Failure> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::failed(
-                format!("no event loop: {error}"),
-                "raise the limit of open files (ulimit -n)",
-            )
-        })?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::failed(format!("no event loop: {error}"), "raise the limit of open files (ulimit -n)")
+    })?;
     let json = common.json;
     runtime.block_on(async {
         match options.kind {
@@ -84,7 +78,10 @@ impl<S: Socket> Attached<S> {
         let endpoint = self.line.endpoint.clone();
         remove_stale(&endpoint).await;
         let bound = self.socket.bind(&endpoint).await.map_err(|error| {
-            Failure::failed(format!("{endpoint}: {error}"), "choose an endpoint that is free and that you may bind, or leave out --bind to connect")
+            Failure::failed(
+                format!("{endpoint}: {error}"),
+                "choose an endpoint that is free and that you may bind, or leave out --bind to connect",
+            )
         })?;
         tracing::info!(endpoint = %bound, "bound");
         Ok(())
@@ -92,9 +89,7 @@ impl<S: Socket> Attached<S> {
 
     /// Connects; refusals and closed handshakes are tried again, as libzmq does.
     async fn connect(&mut self) -> Result<(), Failure> {
-        let Line {
-            endpoint, timeout, ..
-        } = self.line.clone();
+        let Line { endpoint, timeout, .. } = self.line.clone();
         let give_up = timeout.map(|time| Instant::now() + time);
         loop {
             let attempt = within(give_up, self.socket.connect(&endpoint)).await;
@@ -138,19 +133,13 @@ impl<S: Socket> Attached<S> {
                 accepted.await;
                 Ok(())
             }
-            Some(time) => timeout(time, accepted)
-                .await
-                .map_err(|_| too_late(&self.line, "no peer came")),
+            Some(time) => timeout(time, accepted).await.map_err(|_| too_late(&self.line, "no peer came")),
         }
     }
 
     /// Brings a peer back after the last one left.
     async fn again(&mut self) -> Result<(), Failure> {
-        if self.line.bind {
-            self.peer().await
-        } else {
-            self.connect().await
-        }
+        if self.line.bind { self.peer().await } else { self.connect().await }
     }
 
     /// Ends the socket once its peers have taken what was queued for them.
@@ -197,11 +186,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
     let wrong = |what: &str| Err(Failure::usage(format!("{endpoint}: {what}"), ENDPOINTS));
     match endpoint.split_once("://") {
         Some(("tcp", address)) => match address.rsplit_once(':') {
-            Some((host, port))
-                if !host.is_empty() && (port == "*" || port.parse::<u16>().is_ok()) =>
-            {
-                Ok(())
-            }
+            Some((host, port)) if !host.is_empty() && (port == "*" || port.parse::<u16>().is_ok()) => Ok(()),
             _ => wrong("no host and port"),
         },
         Some(("ipc", path)) if path.starts_with('@') => {
@@ -212,9 +197,7 @@ fn check_endpoint(endpoint: &str) -> Result<(), Failure> {
             wrong("the path is longer than the 107 bytes that a Unix socket's may have")
         }
         Some(("ipc", _)) => Ok(()),
-        Some((transport, _)) => wrong(&format!(
-            "transport {transport:?} is not supported by this client"
-        )),
+        Some((transport, _)) => wrong(&format!("transport {transport:?} is not supported by this client")),
         None => wrong("no transport"),
     }
 }
@@ -251,18 +234,9 @@ mod tests {
             "udp://a:1",
             &long,
         ] {
-            assert!(
-                matches!(check_endpoint(bad), Err(Failure::Usage(_))),
-                "{bad}"
-            );
+            assert!(matches!(check_endpoint(bad), Err(Failure::Usage(_))), "{bad}");
         }
-        for good in [
-            "tcp://127.0.0.1:5556",
-            "tcp://[::1]:5556",
-            "tcp://host:0",
-            "ipc:///run/a",
-            "ipc://a",
-        ] {
+        for good in ["tcp://127.0.0.1:5556", "tcp://[::1]:5556", "tcp://host:0", "ipc:///run/a", "ipc://a"] {
             assert!(check_endpoint(good).is_ok(), "{good}");
         }
     }

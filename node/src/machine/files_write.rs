@@ -54,11 +54,7 @@ fn fill(draft: &Path, text: &str, access: Access) -> io::Result<()> {
         Access::Owner => 0o600,
         Access::Everyone => 0o644,
     };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
     if access == Access::Owner {
         // An odd umask may only take bits away; this says the mode outright.
         file.set_permissions(std::fs::Permissions::from_mode(mode))?;
@@ -68,12 +64,9 @@ fn fill(draft: &Path, text: &str, access: Access) -> io::Result<()> {
 }
 
 fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "this names a folder, not a file",
-        )
-    })?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this names a folder, not a file"))?;
     let mut draft = std::ffi::OsString::from(".");
     draft.push(name);
     draft.push(format!(".{}.new", std::process::id()));
@@ -81,9 +74,5 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn absent_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound {
-        Ok(())
-    } else {
-        Err(error)
-    }
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }

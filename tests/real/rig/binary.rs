@@ -14,11 +14,7 @@ pub fn lockgate() -> &'static Path {
         if built.is_none_or(|built| newest_source() > built) {
             build();
         }
-        assert!(
-            binary.exists(),
-            "{} was built but is not there",
-            binary.display()
-        );
+        assert!(binary.exists(), "{} was built but is not there", binary.display());
         binary
     })
 }
@@ -32,58 +28,33 @@ pub fn lockgate_command() -> Command {
 fn profile_dir() -> PathBuf {
     let own = std::env::current_exe().expect("a process knows its executable");
     let dir = own.parent().expect("an executable lies in a folder");
-    let dir = if dir.ends_with("deps") {
-        dir.parent().expect("deps lies in a profile's folder")
-    } else {
-        dir
-    };
+    let dir =
+        if dir.ends_with("deps") { dir.parent().expect("deps lies in a profile's folder") } else { dir };
     dir.to_owned()
 }
 
 fn build() {
     let profile = profile_dir();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "-p",
-        "lockgate",
-        "--bin",
-        "lockgate",
-        "--target-dir",
-    ]);
-    cargo.arg(
-        profile
-            .parent()
-            .expect("a profile's folder lies in the target folder"),
-    );
+    cargo.args(["build", "--quiet", "-p", "lockgate", "--bin", "lockgate", "--target-dir"]);
+    cargo.arg(profile.parent().expect("a profile's folder lies in the target folder"));
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
-    let status = cargo
-        .current_dir(root())
-        .status()
-        .expect("cargo ran this test");
+    let status = cargo.current_dir(root()).status().expect("cargo ran this test");
     assert!(status.success(), "lockgate does not build");
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
 }
 
 fn newest_source() -> SystemTime {
     let mut newest = modified(&root().join("Cargo.lock")).expect("the workspace has a Cargo.lock");
-    let mut folders: Vec<PathBuf> = ["proto/src", "broker/src", "node/src"]
-        .iter()
-        .map(|dir| root().join(dir))
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        ["proto/src", "broker/src", "node/src"].iter().map(|dir| root().join(dir)).collect();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)
-            .expect("a source folder")
-            .flatten()
-        {
+        for entry in std::fs::read_dir(&folder).expect("a source folder").flatten() {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(entry.path()),
                 _ => newest = newest.max(modified(&entry.path()).unwrap_or(newest)),

@@ -50,13 +50,7 @@ impl NodeProcess {
     pub fn spawn(name: &str, config: &Path) -> Self {
         let log = Arc::default();
         let child = start(name, config, &log);
-        Self {
-            name: name.to_owned(),
-            config: config.to_owned(),
-            child,
-            log,
-            start_of_run: 0,
-        }
+        Self { name: name.to_owned(), config: config.to_owned(), child, log, start_of_run: 0 }
     }
 
     /// The node's configuration file.
@@ -68,11 +62,7 @@ impl NodeProcess {
     pub fn await_ready(&mut self) {
         self.await_line(READY);
         let status = self.status();
-        assert!(
-            status.is_object(),
-            "{}: status --json is no object: {status}",
-            self.name
-        );
+        assert!(status.is_object(), "{}: status --json is no object: {status}", self.name);
     }
 
     /// Waits for a line of this run's log that contains `needle`, and returns it.
@@ -91,12 +81,7 @@ impl NodeProcess {
                 self.name,
                 run.join("\n")
             );
-            state = self
-                .log
-                .grown
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.log.grown.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -132,20 +117,16 @@ impl NodeProcess {
         serde_json::from_slice(&output.stdout).expect("status --json prints JSON")
     }
 
-    /// Waits until `status --json` lists a denial (an entry of `denied`) that mentions all of `words`.
+    /// Waits until `status --json` lists a denial (an entry of `denials`) that mentions all of `words`.
     pub fn await_denial(&self, words: &[&str]) -> Value {
-        super::eventually(
-            &format!("{}: a denial that mentions {words:?}", self.name),
-            SOON,
-            || {
-                let status = self.status();
-                let mentions = |entry: &&Value| {
-                    let text = entry.to_string().to_lowercase();
-                    words.iter().all(|word| text.contains(&word.to_lowercase()))
-                };
-                status["denied"].as_array()?.iter().find(mentions).cloned()
-            },
-        )
+        super::eventually(&format!("{}: a denial that mentions {words:?}", self.name), SOON, || {
+            let status = self.status();
+            let mentions = |entry: &&Value| {
+                let text = entry.to_string().to_lowercase();
+                words.iter().all(|word| text.contains(&word.to_lowercase()))
+            };
+            status["denials"].as_array()?.iter().find(mentions).cloned()
+        })
     }
 
     /// `kill -9`, and waits for the end.
@@ -191,51 +172,31 @@ impl NodeProcess {
     /// Bytes of memory that are resident now.
     pub fn rss(&self) -> u64 {
         let status = self.proc("status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .expect("a running process has VmRSS");
-        let kib: u64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|n| n.parse().ok())
-            .expect("VmRSS is a number of kB");
+        let line =
+            status.lines().find(|line| line.starts_with("VmRSS:")).expect("a running process has VmRSS");
+        let kib: u64 =
+            line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmRSS is a number of kB");
         kib * 1024
     }
 
     /// Open file descriptors.
     pub fn fds(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
-            .expect("the node runs")
-            .count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the node runs").count()
     }
 
     /// Processor time used so far, in ticks of 1/100 s.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = self.proc("stat");
         // The name in parentheses may hold spaces; utime and stime are fields 14 and 15 of the line.
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .expect("stat names the program")
-            .1
-            .split_whitespace()
-            .collect();
-        [fields[11], fields[12]]
-            .iter()
-            .map(|ticks| ticks.parse::<u64>().expect("ticks"))
-            .sum()
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').expect("stat names the program").1.split_whitespace().collect();
+        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
     }
 
     fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_else(
-            |error| {
-                panic!(
-                    "{} is gone ({error}); its log:\n{}",
-                    self.name,
-                    self.log().join("\n")
-                )
-            },
-        )
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap_or_else(|error| {
+            panic!("{} is gone ({error}); its log:\n{}", self.name, self.log().join("\n"))
+        })
     }
 
     fn pid(&self) -> Pid {

@@ -26,10 +26,7 @@ pub(super) async fn ask(options: Ask, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn exchange(
-    socket: &mut Attached<ReqSocket>,
-    request: ZmqMessage,
-) -> Result<ZmqMessage, Failure> {
+async fn exchange(socket: &mut Attached<ReqSocket>, request: ZmqMessage) -> Result<ZmqMessage, Failure> {
     let end = socket.line.timeout.map(|time| Instant::now() + time);
     let both = async {
         socket.socket.send(request).await?;
@@ -52,11 +49,7 @@ pub(super) async fn answer(options: Answer, json: bool) -> Result<(), Failure> {
     while options.count.is_none_or(|count| seen < count) {
         let request = socket.receive(Reconnect::ByUs).await?;
         let line = render(&request, json);
-        let reply = if options.echo {
-            request
-        } else {
-            ZmqMessage::from(options.reply.as_str())
-        };
+        let reply = if options.echo { request } else { ZmqMessage::from(options.reply.as_str()) };
         if let Err(error) = socket.socket.send(reply).await {
             tracing::warn!(%error, "the client left before its reply");
         }

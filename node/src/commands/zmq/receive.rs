@@ -15,11 +15,7 @@ pub(super) async fn subscribe(options: Subscribe, json: bool) -> Result<(), Fail
     let Receive { line, count } = options.receive;
     let mut socket = Attached::<SubSocket>::open(line).await?;
     let everything = vec![String::new()];
-    for topic in if options.topic.is_empty() {
-        &everything
-    } else {
-        &options.topic
-    } {
+    for topic in if options.topic.is_empty() { &everything } else { &options.topic } {
         socket.socket.subscribe(topic).await.map_err(|error| {
             Failure::failed(
                 format!("{}: subscribing to {topic:?}: {error}", socket.line.endpoint),
@@ -50,13 +46,10 @@ async fn print_all<S: Socket + SocketRecv>(
 ) -> Result<(), Failure> {
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
-        let message = socket
-            .receive(reconnect)
-            .await
-            .map_err(|failure| match count {
-                Some(count) => also(failure, seen, count),
-                None => failure,
-            })?;
+        let message = socket.receive(reconnect).await.map_err(|failure| match count {
+            Some(count) => also(failure, seen, count),
+            None => failure,
+        })?;
         print(render(&message, json))?;
         seen += 1;
     }
@@ -65,10 +58,9 @@ async fn print_all<S: Socket + SocketRecv>(
 
 fn also(failure: Failure, seen: u64, count: u64) -> Failure {
     match failure {
-        Failure::Failed(complaint) => Failure::failed(
-            format!("{} ({seen} of {count} came)", complaint.what),
-            complaint.hint,
-        ),
+        Failure::Failed(complaint) => {
+            Failure::failed(format!("{} ({seen} of {count} came)", complaint.what), complaint.hint)
+        }
         other => other,
     }
 }

@@ -55,15 +55,10 @@ impl<S: Socket + SocketSend> Attached<S> {
             match within(end, self.socket.send(message)).await {
                 None => return Err(too_late(&self.line, "there was no room to send")),
                 Some(Ok(())) => return Ok(()),
-                Some(Err(ZmqError::ReturnToSender {
-                    message: returned, ..
-                })) => message = returned,
+                Some(Err(ZmqError::ReturnToSender { message: returned, .. })) => message = returned,
                 Some(Err(error)) => {
                     return Err(Failure::failed(
-                        format!(
-                            "{}: the peer left with messages on their way: {error}",
-                            self.line.endpoint
-                        ),
+                        format!("{}: the peer left with messages on their way: {error}", self.line.endpoint),
                         "send again; a Lockgate endpoint closes what the policy denies:  lockgate status",
                     ));
                 }

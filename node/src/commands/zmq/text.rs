@@ -26,10 +26,7 @@ pub(super) struct Messages {
 }
 
 enum Supply {
-    Given {
-        messages: Vec<Vec<Bytes>>,
-        next: usize,
-    },
+    Given { messages: Vec<Vec<Bytes>>, next: usize },
     Lines(mpsc::Receiver<std::io::Result<String>>),
 }
 
@@ -38,25 +35,14 @@ impl Messages {
     pub(super) fn new(source: &Source, topic: Option<&str>) -> Self {
         let given = |messages: Vec<Vec<Bytes>>| {
             let once = messages.len() as u64;
-            (
-                Supply::Given { messages, next: 0 },
-                Some(source.count.unwrap_or(once)),
-            )
+            (Supply::Given { messages, next: 0 }, Some(source.count.unwrap_or(once)))
         };
         let bytes = |text: &String| Bytes::copy_from_slice(text.as_bytes());
         let (supply, count) = match (source.size, source.messages.is_empty()) {
             (Some(size), _) => given(vec![vec![Bytes::from(vec![FILLER; size])]]),
             (None, true) => (Supply::Lines(read_lines()), source.count),
-            (None, false) if source.parts => {
-                given(vec![source.messages.iter().map(bytes).collect()])
-            }
-            (None, false) => given(
-                source
-                    .messages
-                    .iter()
-                    .map(|text| vec![bytes(text)])
-                    .collect(),
-            ),
+            (None, false) if source.parts => given(vec![source.messages.iter().map(bytes).collect()]),
+            (None, false) => given(source.messages.iter().map(|text| vec![bytes(text)]).collect()),
         };
         Self {
             supply,
@@ -74,8 +60,7 @@ impl Messages {
             return Ok(None);
         };
         self.left = self.left.map(|left| left - 1);
-        let mut message =
-            ZmqMessage::try_from(parts).expect("every supply gives at least one part");
+        let mut message = ZmqMessage::try_from(parts).expect("every supply gives at least one part");
         if let Some(topic) = &self.topic {
             message.push_front(topic.clone());
         }
@@ -166,13 +151,7 @@ mod tests {
     use super::*;
 
     fn message(parts: &[&'static [u8]]) -> ZmqMessage {
-        ZmqMessage::try_from(
-            parts
-                .iter()
-                .map(|part| Bytes::from_static(part))
-                .collect::<Vec<_>>(),
-        )
-        .unwrap()
+        ZmqMessage::try_from(parts.iter().map(|part| Bytes::from_static(part)).collect::<Vec<_>>()).unwrap()
     }
 
     #[test]
@@ -189,9 +168,6 @@ mod tests {
 
     #[test]
     fn json_keeps_bytes_that_are_no_text() {
-        assert_eq!(
-            render(&message(&[b"a", b"\xff"]), true),
-            r#"{"bytes":2,"parts":["a",{"hex":"ff"}]}"#
-        );
+        assert_eq!(render(&message(&[b"a", b"\xff"]), true), r#"{"bytes":2,"parts":["a",{"hex":"ff"}]}"#);
     }
 }
