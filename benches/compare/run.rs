@@ -91,6 +91,7 @@ impl Path {
             policy: one_service("bench", host_type, ""),
             alpha: offer("bench", &near),
             beta: uses("bench", &far),
+            ..Plan::default()
         });
         Self { near, far, nodes: Some(nodes) }
     }

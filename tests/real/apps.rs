@@ -28,6 +28,7 @@ impl Bridge {
             policy: one_service(service, socket, more),
             alpha: offer(service, &near),
             beta: uses(service, &far),
+            ..Plan::default()
         };
         Self { nodes: Pair::start(&plan), near, far }
     }

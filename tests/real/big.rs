@@ -37,7 +37,7 @@ fn a_message_over_the_limit_closes_the_connection_and_is_reported() {
     let sink = bridge.host(zmq::PULL);
     let source = bridge.user(zmq::PUSH);
     source.send(numbered(1, MIB), 0).expect("libzmq queues it");
-    bridge.nodes.beta.await_denial(&["images"]);
+    bridge.nodes.beta.await_denial(&["images", "message"]);
     assert_eq!(within(&sink, 200), None);
     // libzmq has reconnected by itself, or does so now.
     source.send(numbered(2, 1024), 0).expect("sent");

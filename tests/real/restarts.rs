@@ -69,6 +69,7 @@ fn an_application_that_is_there_before_its_service_waits() {
         policy: one_service("samples", "pull", ""),
         alpha: offer("samples", &near),
         beta: uses("samples", &far),
+        ..Plan::default()
     });
     let sink = bound(zmq::PULL, &near);
     assert_eq!(receive_text(&sink), "queued before anything ran");

@@ -44,6 +44,8 @@ pub struct Pair {
 pub struct Plan {
     /// `[service.*]`, `[[allow]]` and the rest of `policy.toml`; tags and nodes are there already.
     pub policy: String,
+    /// The same for beta alone, where the two nodes are to disagree; empty where they share one file.
+    pub beta_policy: String,
     /// `[[offer]]` and `[[use]]` of alpha.
     pub alpha: String,
     /// `[[offer]]` and `[[use]]` of beta.
@@ -65,15 +67,13 @@ impl Pair {
     }
 }
 
-/// Writes `alpha.toml`, `beta.toml`, their keys and one `policy.toml` into `dir`; returns the two configurations.
+/// Writes `alpha.toml`, `beta.toml`, their keys and policies into `dir`; returns the two configurations.
 pub fn write_pair(dir: &Path, plan: &Plan) -> [PathBuf; 2] {
     let keys = [new_key(), new_key()];
     let udp = [Port::udp(), Port::udp()];
-    let policy = format!(
-        "default = \"deny\"\n[tags]\nrole = [\"edge\", \"centre\"]\n[nodes]\nalpha = {{ role = \"edge\" }}\nbeta = {{ role = \"centre\" }}\n{}",
-        plan.policy
-    );
-    put(&dir.join("policy.toml"), &policy);
+    put(&dir.join("alpha-policy.toml"), &policy_text(&plan.policy));
+    let beta_policy = if plan.beta_policy.is_empty() { &plan.policy } else { &plan.beta_policy };
+    put(&dir.join("beta-policy.toml"), &policy_text(beta_policy));
     let names = ["alpha", "beta"];
     let services = [&plan.alpha, &plan.beta];
     [0, 1].map(|own| {
@@ -87,7 +87,7 @@ pub fn write_pair(dir: &Path, plan: &Plan) -> [PathBuf; 2] {
             key = key_file.display(),
             own_host = own + 1,
             own_port = udp[own].number(),
-            policy = dir.join("policy.toml").display(),
+            policy = dir.join(format!("{name}-policy.toml")).display(),
             control = dir.join(format!("{name}.control")).display(),
             peer_name = names[peer],
             public = keys[peer].public(),
@@ -99,6 +99,13 @@ pub fn write_pair(dir: &Path, plan: &Plan) -> [PathBuf; 2] {
         put(&path, &config);
         path
     })
+}
+
+fn policy_text(services: &str) -> String {
+    format!(
+        "default = \"deny\"\n[tags]\nrole = [\"edge\", \"centre\"]\n[nodes]\n\
+         alpha = {{ role = \"edge\" }}\nbeta = {{ role = \"centre\" }}\n{services}"
+    )
 }
 
 /// A policy for one service that alpha hosts (`role=edge`) and beta may use (`role=centre`).
