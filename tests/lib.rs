@@ -1,1 +1,4 @@
 //! What the tests share.
+
+#[path = "real/rig.rs"]
+pub mod rig;

@@ -12,7 +12,7 @@ mod services;
 
 pub use check::check;
 pub use crate::machine::apps::Endpoint;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, read};
 pub use peer::Peer;
 pub use prefix::Prefix;
 pub use services::{Offer, Place, Use};

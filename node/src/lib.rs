@@ -1,5 +1,7 @@
 //! The machine of Lockgate: the node itself, its event loop, configuration, control and command line.
 
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod counters;

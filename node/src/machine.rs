@@ -12,6 +12,8 @@ pub mod bind;
 pub mod clock;
 pub mod entropy;
 pub mod files;
+pub mod files_write;
+pub mod host;
 pub mod locals;
 pub mod logging;
 pub mod outbox;

@@ -1,1 +1,19 @@
-//! (being built)
+//! Real applications on real sockets: libzmq at both ends, `lockgate` processes between them.
+//!
+//! ```text
+//!  libzmq app ── tcp/ipc ── lockgate up (alpha) ══ UDP, loopback ══ lockgate up (beta) ── tcp/ipc ── libzmq app
+//! ```
+
+mod apps;
+mod zmq_client;
+
+mod big;
+mod dealer_router;
+mod hostile;
+mod pair;
+mod pipeline;
+mod pubsub;
+mod reqrep;
+mod restarts;
+mod stalled_subscriber;
+mod xpub_xsub;

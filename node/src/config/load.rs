@@ -73,6 +73,17 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
     }
 }
 
+/// Reads the configuration at `path` alone, for verbs that only need to know where things are.
+///
+/// # Errors
+/// Its mistakes.
+pub fn read(path: &Path) -> Result<Config, Vec<Mistake>> {
+    let file = path.display().to_string();
+    let text =
+        files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
+    Config::parse(&file, &text, path.parent().unwrap_or(Path::new("")))
+}
+
 fn no_config(file: &str, path: &Path, error: &FileError) -> Vec<Mistake> {
     let mut mistakes = Mistakes::new(file);
     let mend = match error {

@@ -1,0 +1,304 @@
+//! The command line: one subcommand for each verb, each with an example in its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An encrypted overlay-tunnel node with a ZeroMQ broker built in.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lockgate",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 fine, 1 a finding or a failure, 2 wrong usage, 3 cannot tell.\n\nExample:\n  lockgate init --name edge-north"
+)]
+pub struct Cli {
+    /// What holds for every verb.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What holds for every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The node's configuration
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "lockgate.toml")]
+    pub config: PathBuf,
+    /// Report as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to log on stderr: error, warn, info, debug, trace, or a filter such as lockgate=debug
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a private key
+    ///
+    /// With FILE the private key goes into the file (mode 0600) and the public key to stdout.
+    /// Without FILE the private key goes to stdout.
+    #[command(after_help = "Example:\n  lockgate keygen node.key")]
+    Keygen(Keygen),
+    /// The public key of the private key on stdin
+    #[command(after_help = "Example:\n  lockgate pubkey < node.key")]
+    Pubkey,
+    /// Write a commented lockgate.toml, policy.toml and a node key to start from
+    #[command(after_help = "Example:\n  lockgate init --name edge-north --dir /etc/lockgate")]
+    Init(Init),
+    /// Two nodes and their applications in this process: see the main job work, without privileges or files
+    #[command(after_help = "Example:\n  lockgate demo --seconds 10")]
+    Demo(Demo),
+    /// Check the configuration and the policy together: every mistake at once
+    #[command(after_help = "Example:\n  lockgate check -c /etc/lockgate/lockgate.toml")]
+    Check,
+    /// Run the node in the foreground
+    ///
+    /// SIGTERM or SIGINT stops it once what was under way is delivered; SIGHUP reads the policy again.
+    #[command(after_help = "Example:\n  lockgate up -c /etc/lockgate/lockgate.toml")]
+    Up,
+    /// What this node is doing, and what to do next
+    #[command(after_help = "Example:\n  lockgate status -c /etc/lockgate/lockgate.toml --json")]
+    Status,
+    /// A small ZeroMQ client for trying things out
+    #[command(after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3")]
+    Zmq(Zmq),
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop after this long; the exit code says whether everything held [default: until Ctrl-C]
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+}
+
+/// Options of `keygen`.
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// Where the private key goes
+    pub file: Option<PathBuf>,
+    /// Replace a file that is there: the key in it is lost
+    #[arg(long, requires = "file")]
+    pub force: bool,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The node's name, as the policy knows it [default: this host's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where the files go
+    #[arg(long, default_value = ".")]
+    pub dir: PathBuf,
+}
+
+/// Options of `zmq`.
+#[derive(Debug, Args)]
+pub struct Zmq {
+    /// The socket's type.
+    #[command(subcommand)]
+    pub kind: ZmqKind,
+}
+
+/// The socket types of the small client.
+#[derive(Debug, Subcommand)]
+pub enum ZmqKind {
+    /// Publish messages from the arguments, or one for each line of stdin
+    #[command(
+        after_help = "Example:\n  lockgate zmq pub tcp://127.0.0.1:5556 --bind --topic temp.1 21.5 --count 10 --interval 1s"
+    )]
+    Pub(Publish),
+    /// Subscribe and print what comes, one message a line
+    #[command(
+        after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3 --timeout 10s"
+    )]
+    Sub(Subscribe),
+    /// Ask: send each message, print its reply
+    #[command(after_help = "Example:\n  lockgate zmq req tcp://127.0.0.1:5557 hello --timeout 5s")]
+    Req(Ask),
+    /// Answer: print each request, send a reply
+    #[command(after_help = "Example:\n  lockgate zmq rep ipc:///run/app/command --bind --echo")]
+    Rep(Answer),
+    /// Push messages from the arguments, or one for each line of stdin
+    #[command(after_help = "Example:\n  seq 1000 | lockgate zmq push tcp://127.0.0.1:5557")]
+    Push(Send),
+    /// Pull and print what comes, one message a line
+    #[command(after_help = "Example:\n  lockgate zmq pull tcp://127.0.0.1:5558 --bind --count 1000")]
+    Pull(Receive),
+}
+
+/// Where the socket is, and for how long to wait.
+#[derive(Clone, Debug, Args)]
+pub struct Line {
+    /// tcp://HOST:PORT or ipc:///PATH
+    pub endpoint: String,
+    /// Bind there instead of connecting; anyone who reaches the endpoint may talk to it
+    #[arg(long)]
+    pub bind: bool,
+    /// Give up (exit code 1) when this passes without a peer, a message or room to send [default: wait]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// What to send.
+#[derive(Clone, Debug, Args)]
+pub struct Source {
+    /// The messages; without any, and without --size, each line of stdin is one
+    pub messages: Vec<String>,
+    /// The arguments are the parts of one message, not a message each
+    #[arg(long)]
+    pub parts: bool,
+    /// How many messages to send in all, starting over when they run out; 0 for no end
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// The pause between two messages
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub interval: Option<Duration>,
+    /// Send messages of this many bytes instead
+    #[arg(long, value_name = "BYTES", conflicts_with = "messages")]
+    pub size: Option<usize>,
+}
+
+/// Options of `zmq push`.
+#[derive(Clone, Debug, Args)]
+pub struct Send {
+    /// Where.
+    #[command(flatten)]
+    pub line: Line,
+    /// What.
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// Options of `zmq pub`.
+#[derive(Clone, Debug, Args)]
+pub struct Publish {
+    /// Where.
+    #[command(flatten)]
+    pub line: Line,
+    /// What.
+    #[command(flatten)]
+    pub source: Source,
+    /// A first part that goes before each message
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// How long a new subscriber gets to say what it wants: PUB has no other sign that it did
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "300ms")]
+    pub settle: Duration,
+}
+
+/// Options of `zmq pull`.
+#[derive(Clone, Debug, Args)]
+pub struct Receive {
+    /// Where.
+    #[command(flatten)]
+    pub line: Line,
+    /// Stop after this many messages
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// Options of `zmq sub`.
+#[derive(Clone, Debug, Args)]
+pub struct Subscribe {
+    /// Where and how many.
+    #[command(flatten)]
+    pub receive: Receive,
+    /// A prefix to subscribe to; may be repeated [default: everything]
+    #[arg(long, value_name = "PREFIX")]
+    pub topic: Vec<String>,
+}
+
+/// Options of `zmq req`.
+#[derive(Clone, Debug, Args)]
+pub struct Ask {
+    /// Where.
+    #[command(flatten)]
+    pub line: Line,
+    /// What.
+    #[command(flatten)]
+    pub source: Source,
+}
+
+/// Options of `zmq rep`.
+#[derive(Clone, Debug, Args)]
+pub struct Answer {
+    /// Where.
+    #[command(flatten)]
+    pub line: Line,
+    /// The reply, whatever the request
+    #[arg(default_value = "ok", conflicts_with = "echo")]
+    pub reply: String,
+    /// Reply with the request itself
+    #[arg(long)]
+    pub echo: bool,
+    /// Stop after this many requests
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// Reads `250ms`, `25s`, `2m`, `4h`; a bare number is seconds.
+///
+/// # Errors
+/// A sentence that says what a time looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: f64 = digits.parse().map_err(|_| bad_duration(text))?;
+    let scale = match &text[digits.len()..] {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(bad_duration(text)),
+    };
+    Duration::try_from_secs_f64(number * scale).map_err(|_| bad_duration(text))
+}
+
+fn bad_duration(text: &str) -> String {
+    format!("{text:?} is not a time: write 250ms, 25s, 2m or 4h")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example_in_its_help() {
+        fn look(command: &clap::Command, path: &str) {
+            for verb in command.get_subcommands().filter(|v| v.get_name() != "help") {
+                let path = format!("{path} {}", verb.get_name());
+                let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example:\n"), "{path} has no example");
+                assert!(help.contains("lockgate "), "{path}: the example runs lockgate");
+                look(verb, &path);
+            }
+        }
+        look(&Cli::command(), "lockgate");
+    }
+
+    #[test]
+    fn a_time_has_a_unit_or_is_seconds() {
+        for (text, millis) in
+            [("250ms", 250), ("25s", 25_000), ("2m", 120_000), ("1h", 3_600_000), ("3", 3000), ("0.5", 500)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "5d", "-1s", "1e400s", "five"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `status`: what the running node is doing, and what to do next.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::up::control_path;
+use super::{Failure, mistaken, print};
+use crate::cli::Common;
+use crate::{config, control};
+
+/// How long a healthy node takes at most; it answers between two turns.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the node and prints its answer.
+pub(super) fn run(common: &Common) -> Result<(), Failure> {
+    let config = config::read(&common.config).map_err(|mistakes| mistaken(&mistakes))?;
+    let answer = control::ask(&control_path(&config), &json!({ "command": "status" }), PATIENCE);
+    let status = answer.map_err(|error| Failure::cannot_tell(error, ""))?;
+    if common.json {
+        return print(&status);
+    }
+    print(screen(&status))
+}
+
+/// The status as a person reads it.
+fn screen(status: &Value) -> String {
+    let mut lines = vec![format!(
+        "{}  up {}  listening on {}  public key {}",
+        text(&status["node"]),
+        age(status["uptime_seconds"].as_f64()),
+        text(&status["listen"]),
+        text(&status["public_key"]),
+    )];
+    if status["policy"]["in_force"] != json!(true) {
+        lines.push("policy  none: nothing passes. Name one with  policy = \"policy.toml\"  under [node]".into());
+    }
+    lines.push(String::new());
+    lines.push(format!("{:<20} {:<12} {:<24} {:>12} {:>12} {:>12}", "PEER", "STATE", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"));
+    lines.extend(list(&status["peers"]).iter().map(peer));
+    lines.push(String::new());
+    lines.push(format!(
+        "{:<20} {:<6} {:>6} {:>12} {:>12} {:>10} {:>10}  {}",
+        "SERVICE", "ROLE", "OPEN", "MSGS OUT", "MSGS IN", "DROPPED", "REFUSED", "ENDPOINT"
+    ));
+    lines.extend(list(&status["services"]).iter().map(service));
+    let denials = list(&status["denials"]);
+    if !denials.is_empty() {
+        lines.push(String::new());
+        lines.push("DENIED".into());
+        lines.extend(denials.iter().rev().take(10).map(denial));
+    }
+    let advice = advice(status);
+    if !advice.is_empty() {
+        lines.push(String::new());
+        lines.push("NEXT".into());
+        lines.extend(advice);
+    }
+    lines.join("\n")
+}
+
+fn peer(peer: &Value) -> String {
+    format!(
+        "{:<20} {:<12} {:<24} {:>12} {:>12} {:>12}",
+        text(&peer["name"]),
+        text(&peer["state"]),
+        peer["endpoint"].as_str().unwrap_or("unknown yet"),
+        peer["handshake_age_seconds"].as_f64().map_or("never".into(), |seconds| format!("{} ago", age(Some(seconds)))),
+        bytes(&peer["rx_bytes"]),
+        bytes(&peer["tx_bytes"]),
+    )
+}
+
+fn service(service: &Value) -> String {
+    let counters = &service["counters"];
+    format!(
+        "{:<20} {:<6} {:>6} {:>12} {:>12} {:>10} {:>10}  {}",
+        text(&service["service"]),
+        text(&service["role"]),
+        counters["open"],
+        counters["messages_out"],
+        counters["messages_in"],
+        counters["dropped"].as_u64().unwrap_or(0) + counters["subscriptions_refused"].as_u64().unwrap_or(0),
+        counters["refused"],
+        service["listen"].as_str().unwrap_or("dialled"),
+    )
+}
+
+fn denial(denial: &Value) -> String {
+    format!(
+        "  {} x {} {} by {} ({}), last {} ago: {}",
+        denial["count"],
+        text(&denial["service"]),
+        text(&denial["what"]),
+        text(&denial["from"]),
+        text(&denial["socket"]),
+        age(denial["seconds_ago"].as_f64()),
+        text(&denial["reason"]),
+    )
+}
+
+/// What an operator would do about it.
+fn advice(status: &Value) -> Vec<String> {
+    let mut advice = Vec::new();
+    for peer in list(&status["peers"]) {
+        let name = text(&peer["name"]);
+        match (text(&peer["state"]).as_str(), peer["endpoint"].as_str()) {
+            ("up", _) => {}
+            (_, None) => advice.push(format!("  {name} has not called yet; if it cannot, give it an  endpoint  here")),
+            (_, Some(endpoint)) => advice.push(format!(
+                "  {name} does not answer at {endpoint}: is it running, does a firewall pass UDP, does it have this node's public key?"
+            )),
+        }
+    }
+    for service in list(&status["services"]) {
+        let name = text(&service["service"]);
+        if service["counters"]["unserved"].as_u64().unwrap_or(0) > 0 {
+            advice.push(format!("  {name}: applications waited in vain; does an application serve it on the other node?"));
+        }
+    }
+    advice
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn age(seconds: Option<f64>) -> String {
+    let seconds = seconds.unwrap_or(0.0) as u64;
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn bytes(value: &Value) -> String {
+    let bytes = value.as_u64().unwrap_or(0);
+    match bytes {
+        0..=9_999 => format!("{bytes} B"),
+        10_000..=9_999_999 => format!("{} KiB", bytes / 1024),
+        10_000_000..=9_999_999_999 => format!("{} MiB", bytes / 1_048_576),
+        _ => format!("{} GiB", bytes / 1_073_741_824),
+    }
+}
