@@ -76,13 +76,13 @@ fn frames(c: &mut Criterion) {
             };
             let mut scanner = Scanner::new(Version::V3_1, SocketType::Pub, limits);
             group.bench_function(name, |b| {
-                b.iter(|| scan(&mut scanner, &chunk, &mut PassAll))
+                b.iter(|| scan(&mut scanner, &chunk, &mut PassAll));
             });
         }
         let mut scanner = Scanner::new(Version::V3_1, SocketType::Pub, Limits::default());
         let mut judge = Alternate::default();
         group.bench_function("drop every second", |b| {
-            b.iter(|| scan(&mut scanner, &chunk, &mut judge))
+            b.iter(|| scan(&mut scanner, &chunk, &mut judge));
         });
         let odd = chunk.slice(..chunk.len() - 1);
         let tail = chunk.slice(chunk.len() - 1..);

@@ -1,8 +1,14 @@
-//! Replays every committed fuzz input, and seeded streams of mostly valid frames, through the fuzzers' entries.
+//! Replays every committed fuzz input, and seeded streams of mostly valid frames, through the fuzzers' entries; and
+//! what real applications were recorded to send.
 
 use std::fs;
 use std::path::Path;
 
+use bytes::{Bytes, BytesMut};
+use lockgate_proto::zmtp::{
+    Command, CommandVerdict, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned, Scanner,
+    SocketType, Verdict, Version,
+};
 use lockgate_tests::{fuzz_wire, fuzz_zmtp};
 
 /// Every input of a corpus, sorted by name.
@@ -129,4 +135,135 @@ fn seeded_streams_hold() {
         }
         fuzz_zmtp(&input);
     }
+}
+
+/// Passes everything, and writes down what it saw.
+#[derive(Default)]
+struct Witness(Vec<String>);
+
+impl Judge for Witness {
+    fn message(&mut self, start: &[u8], size: u64, _: bool) -> Verdict {
+        self.0.push(format!("{} of {size}", start.escape_ascii()));
+        Verdict::Pass
+    }
+
+    fn part(&mut self, total: u64, parts: u32) -> PartVerdict {
+        self.0.push(format!("part {parts}, {total} in all"));
+        PartVerdict::Pass
+    }
+
+    fn command(&mut self, command: Command<'_>) -> CommandVerdict {
+        self.0.push(match command {
+            Command::Subscribe(topic) => format!("+{}", topic.escape_ascii()),
+            Command::Cancel(topic) => format!("-{}", topic.escape_ascii()),
+            other => format!("{other:?}"),
+        });
+        CommandVerdict::Pass
+    }
+}
+
+/// A recording's lines as bytes, one read each.
+#[expect(clippy::disallowed_methods, reason = "a test reads its own fixtures")]
+fn recording(name: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("vectors/zmtp")
+        .join(format!("{name}.hex"));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let byte = |pair: &[u8]| {
+        let pair = std::str::from_utf8(pair).expect("hex is ASCII");
+        u8::from_str_radix(pair, 16).expect("two hex digits")
+    };
+    text.lines()
+        .map(|line| line.as_bytes().chunks(2).map(byte).collect())
+        .collect()
+}
+
+/// Plays a recording read by read: the peer (or its fault), and what the judge saw.
+fn replay_recording(name: &str, mut shake: Handshake) -> (Result<Hello, Fault>, Vec<String>) {
+    let (mut input, mut sent, mut witness) = (BytesMut::new(), BytesMut::new(), Witness::default());
+    let mut known: Option<(Hello, Scanner)> = None;
+    shake.greet(&mut sent);
+    for read in recording(name) {
+        input.extend_from_slice(&read);
+        if known.is_none() {
+            match shake.handle(&mut input, &mut sent) {
+                Ok(None) => continue,
+                Ok(Some(peer)) => {
+                    let limits = Limits {
+                        topic_peek: 3,
+                        ..Limits::default()
+                    };
+                    let scanner = Scanner::new(peer.version, peer.socket_type, limits);
+                    known = Some((peer, scanner));
+                }
+                Err(fault) => return (Err(fault), witness.0),
+            }
+        }
+        let (_, scanner) = known.as_mut().expect("set above");
+        let scanned = scanner.scan(input.split().freeze(), &mut witness, &mut drop::<Bytes>);
+        assert_eq!(scanned, Ok(Scanned::All), "{name}");
+    }
+    let (peer, scanner) = known.expect("the recording has a whole handshake");
+    assert!(scanner.at_boundary(), "{name}");
+    (Ok(peer), witness.0)
+}
+
+#[test]
+fn recordings_of_libzmq_read_as_what_they_were() {
+    let requester =
+        Hello::new(Version::V3_1, SocketType::Req, Bytes::new()).expect("no identity is short");
+    let subscriptions = &["+raw.", "+temp.", "-raw."][..];
+    let request = &[
+        " of 0",
+        "part 2, 7 in all",
+        "xxx of 300",
+        "Ping { ttl: 0, context: [] }",
+    ][..];
+    for (name, version, kind, identity, seen) in [
+        ("sub-3.1", Version::V3_1, SocketType::Sub, "", subscriptions),
+        ("sub-3.0", Version::V3_1, SocketType::Sub, "", subscriptions),
+        (
+            "sub-2.0",
+            Version::V2_0,
+            SocketType::Sub,
+            "old",
+            subscriptions,
+        ),
+        (
+            "xsub-3.1",
+            Version::V3_1,
+            SocketType::Xsub,
+            "",
+            &["+temp.", "use of 4"],
+        ),
+        (
+            "dealer-3.1",
+            Version::V3_1,
+            SocketType::Dealer,
+            "edge-1",
+            request,
+        ),
+        (
+            "rep-binds-3.1",
+            Version::V3_1,
+            SocketType::Rep,
+            "",
+            &[" of 0", "part 2, 5 in all"],
+        ),
+    ] {
+        let shake = match kind {
+            SocketType::Rep => Handshake::dialing(requester.clone()),
+            _ => Handshake::accepting(),
+        };
+        let (peer, witness) = replay_recording(name, shake);
+        let peer = peer.unwrap_or_else(|fault| panic!("{name}: {fault}"));
+        assert_eq!((peer.version, peer.socket_type), (version, kind), "{name}");
+        assert_eq!(peer.identity, identity, "{name}");
+        assert_eq!(witness, seen, "{name}");
+    }
+    assert_eq!(
+        replay_recording("plain-3.1", Handshake::accepting()).0,
+        Err(Fault::Mechanism)
+    );
 }

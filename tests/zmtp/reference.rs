@@ -42,7 +42,7 @@ pub(super) fn scan(
         rest = &rest[frame.whole.len()..];
         let end = if frame.command {
             take_command(&frame, open.is_some(), limits, judge, &mut output)
-        } else if peer.socket_type.is_subscriber() && !open.is_some_and(|open: Open| !open.passes) {
+        } else if peer.socket_type.is_subscriber() && open.is_none_or(|open: Open| open.passes) {
             take_from_subscriber(&frame, &mut open, limits, judge, &mut output)
         } else {
             take_message(&frame, &mut open, limits, judge, &mut output)
