@@ -137,6 +137,27 @@ fn seeded_streams_hold() {
     }
 }
 
+#[test]
+fn damaged_inputs_hold() {
+    for (name, input) in corpus("zmtp") {
+        let _playing = Playing(&name);
+        let mut dice = Dice(input.len() as u64);
+        for _ in 0..100 {
+            let mut damaged = input.clone();
+            for _ in 0..=dice.below(3) {
+                let at = dice.below(damaged.len() as u64) as usize;
+                match dice.below(4) {
+                    0 => damaged[at] = dice.below(256) as u8,
+                    1 => damaged[at] ^= 1 << dice.below(8),
+                    2 => damaged.insert(at, dice.below(256) as u8),
+                    _ => damaged.extend_from_within(at..),
+                }
+            }
+            fuzz_zmtp(&damaged);
+        }
+    }
+}
+
 /// Passes everything, and writes down what it saw.
 #[derive(Default)]
 struct Witness(Vec<String>);
