@@ -88,10 +88,10 @@ impl Scanner {
         cut: &mut Cut<'_, E>,
         judge: &mut impl Judge,
     ) -> Result<Scanned, Fault> {
-        if !self.carry.is_empty() {
-            if let Some(stop) = self.walk_carry(cut, judge)? {
-                return Ok(stop);
-            }
+        if !self.carry.is_empty()
+            && let Some(stop) = self.walk_carry(cut, judge)?
+        {
+            return Ok(stop);
         }
         loop {
             if self.body > 0 {
