@@ -246,7 +246,7 @@ mod tests {
             }
         }
         assert_eq!(
-            limits.admit(v4(1), Proof::Missing, at(5_000)),
+            limits.admit(v4(1), Proof::Missing, at(4_999)),
             Admission::Cookie
         );
         assert!(!limits.is_loaded(at(5_000)));
@@ -296,7 +296,7 @@ mod tests {
             Admission::Nothing
         );
         assert_eq!(
-            limits.admit(v4(200_000), Proof::Given, at(50)),
+            limits.admit(v4(200_000), Proof::Given, at(100)),
             Admission::Handshake
         );
         assert_eq!(limits.sources.len(), 1);
