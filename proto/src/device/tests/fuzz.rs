@@ -87,3 +87,26 @@ fn mutate(datagram: &[u8], chance: &mut Seeded) -> Vec<u8> {
     }
     mutated
 }
+
+#[test]
+fn an_insider_with_garbage_breaks_nothing() {
+    let mut room = Room::connected();
+    let mut chance = Seeded(3);
+    for round in 0..3_000 {
+        let mut payload = vec![0; chance.below(120)];
+        chance.fill(&mut payload);
+        if let Some(first) = payload.first_mut().filter(|_| chance.below(2) == 0) {
+            *first = [0x10, 0x45, 0x60][chance.below(3)];
+        }
+        let Host { device, out, .. } = &mut room.hosts[0];
+        device.send_ip(PEER, &payload, room.now, out).unwrap();
+        let datagram = room.take(0).remove(0);
+        match room.give(1, address(0), &datagram) {
+            Ok(Some(content)) => assert!(content.len() <= datagram.len() - 32, "round {round}"),
+            Ok(None) => assert!(payload.is_empty(), "round {round}"),
+            Err(discard) => assert_eq!(discard, Discard::UnknownPayload, "round {round}"),
+        }
+        assert!(room.take(1).is_empty(), "round {round}");
+    }
+    room.assert_talks();
+}
