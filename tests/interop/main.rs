@@ -94,7 +94,7 @@ impl Pair {
             endpoint: Some(their_address()),
             keepalive: None,
         };
-        let peer = ours.add_peer(config, now).unwrap();
+        let peer = ours.add_peer(config, now).expect("a good peer");
         let theirs = Tunn::new(their_secret, our_public, preshared, None, 7, limiter);
         Self {
             ours,
@@ -117,7 +117,7 @@ impl Pair {
     }
 
     /// Gives theirs a datagram and collects all that it does in return.
-    fn to_theirs(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+    fn give_theirs(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let mut sent = Vec::new();
         let mut buffer = vec![0; 70_000];
         let mut input = datagram;
@@ -141,7 +141,7 @@ impl Pair {
         }
     }
 
-    fn to_ours(&mut self, mut datagram: Vec<u8>) -> Result<(), Discard> {
+    fn give_ours(&mut self, mut datagram: Vec<u8>) -> Result<(), Discard> {
         let received =
             self.ours
                 .handle_datagram(their_address(), &mut datagram, self.now, &mut self.out)?;
@@ -160,10 +160,10 @@ impl Pair {
         for _ in 0..100 {
             for datagram in std::mem::take(&mut for_ours) {
                 self.they_sent.push(datagram.len());
-                self.to_ours(datagram).unwrap();
+                self.give_ours(datagram).expect("what they send is good");
             }
             for datagram in std::mem::take(&mut self.out.0) {
-                for_ours.extend(self.to_theirs(&datagram));
+                for_ours.extend(self.give_theirs(&datagram));
             }
             if for_ours.is_empty() {
                 return;
@@ -196,7 +196,7 @@ impl Pair {
             let packet = packet(len);
             self.ours
                 .send_ip(self.peer, &packet, self.now, &mut self.out)
-                .unwrap();
+                .expect("there is an endpoint");
             self.settle(Vec::new());
             assert_eq!(
                 self.at_theirs.pop().as_deref(),
@@ -223,7 +223,7 @@ impl Pair {
 fn packet(len: usize) -> Vec<u8> {
     let mut packet = vec![0x5a; len];
     packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+    packet[2..4].copy_from_slice(&u16::try_from(len).expect("a packet is short").to_be_bytes());
     packet
 }
 
@@ -275,8 +275,8 @@ fn different_preshared_keys_do_not_meet() {
         .begin_handshake(pair.peer, pair.now, &mut pair.out)
         .unwrap();
     let initiation = pair.out.0.remove(0);
-    let response = pair.to_theirs(&initiation).remove(0);
-    assert_eq!(pair.to_ours(response), Err(Discard::NotAuthentic));
+    let response = pair.give_theirs(&initiation).remove(0);
+    assert_eq!(pair.give_ours(response), Err(Discard::NotAuthentic));
     assert!(!pair.ours.session_ready(pair.peer, pair.now));
 }
 
@@ -400,7 +400,7 @@ fn under_our_load_they_come_in_with_a_cookie() {
     let mut cookie = None;
     for _ in 0..1_000 {
         let initiation = pair.they_initiate();
-        let outcome = pair.to_ours(initiation);
+        let outcome = pair.give_ours(initiation);
         let answer = pair.out.0.pop();
         if outcome == Err(Discard::CookieSent) {
             cookie = answer;
@@ -410,7 +410,7 @@ fn under_our_load_they_come_in_with_a_cookie() {
     let cookie = cookie.expect("a flood is asked for proof");
     assert_eq!(cookie.len(), COOKIE_REPLY);
     assert!(
-        pair.to_theirs(&cookie).is_empty(),
+        pair.give_theirs(&cookie).is_empty(),
         "the cookie is for the next initiation"
     );
     pair.sleep(Duration::from_millis(20));
