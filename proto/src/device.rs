@@ -73,7 +73,7 @@ pub enum AddPeerError {
 /// What a datagram turned out to be.
 #[derive(Debug)]
 pub struct Received<'d> {
-    /// The peer who sent it; `None` is never seen so far, every accepted message has one.
+    /// The peer who sent it. Every message that is accepted today has one.
     pub peer: Option<PeerId>,
     /// What was in it.
     pub content: Content<'d>,

@@ -6,6 +6,7 @@
 //! snow are not wiped when it drops them; after the handshake they are of no use without the ephemeral keys, which are.
 
 mod resolver;
+pub mod tai64n;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -16,11 +17,11 @@ use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
 use self::resolver::{Known, Resolver};
+use self::tai64n::Tai64n;
 use crate::crypto::AeadKey;
 use crate::discard::Discard;
 use crate::entropy::Entropy;
 use crate::keys::{KEY_LEN, PresharedKey, PrivateKey, PublicKey, SharedSecret};
-use crate::peer::tai64n::Tai64n;
 use crate::wire::{NOISE_INITIATION_LEN, NOISE_RESPONSE_LEN};
 
 const PROTOCOL: &str = "Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";

@@ -5,7 +5,6 @@ pub mod keyring;
 pub mod limits;
 pub mod session;
 pub mod staged;
-pub mod tai64n;
 pub mod timers;
 pub mod window;
 
@@ -16,11 +15,12 @@ use self::cookie::Closer;
 use self::keyring::Keyring;
 use self::limits::INITIATION_INTERVAL;
 use self::staged::Staged;
-use self::tai64n::Tai64n;
+
 use self::timers::{Timers, Wake};
 use crate::discard::Discard;
 use crate::keys::{PresharedKey, PublicKey};
 use crate::noise::Initiator;
+use crate::noise::tai64n::Tai64n;
 use crate::now::{Moment, Now};
 
 /// How a peer is doing, as news to the operator.

@@ -40,7 +40,7 @@ pub enum Admission {
 }
 
 /// Whether the sender proved its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// A valid `mac2`.
     Given,
@@ -113,55 +113,40 @@ impl Bucket {
     }
 }
 
-/// The budgets of all sources.
-#[derive(Debug, Default)]
-pub struct Limits {
-    sources: BTreeMap<(Proof, Source), Bucket>,
-    total: Option<Bucket>,
-    load_until: Option<Moment>,
+/// The budgets of many sources, never more than [`MAX_SOURCES`].
+#[derive(Debug)]
+struct Budgets {
+    burst: u32,
+    sources: BTreeMap<Source, Bucket>,
     swept: Option<Moment>,
 }
 
-impl Limits {
-    /// Decides about one initiation; call it once for each.
-    pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
-        match proof {
-            Proof::Given if self.take(proof, from, PROVEN_BURST, now) => Admission::Handshake,
-            Proof::Given => Admission::Nothing,
-            Proof::Missing if self.is_loaded(now) => Admission::Cookie,
-            // Only what a source may do anyway counts as load: one that floods is on its own.
-            Proof::Missing if !self.take(proof, from, UNPROVEN_BURST, now) => Admission::Cookie,
-            Proof::Missing => self.admit_unproven(now),
+/// There are more sources than can be remembered.
+struct Crowded;
+
+impl Budgets {
+    const fn new(burst: u32) -> Self {
+        Self {
+            burst,
+            sources: BTreeMap::new(),
+            swept: None,
         }
     }
 
-    /// Whether everyone must prove their address.
-    pub fn is_loaded(&self, now: Now) -> bool {
-        self.load_until.is_some_and(|until| now.instant < until)
-    }
-
-    fn admit_unproven(&mut self, now: Now) -> Admission {
-        let total = self.total.get_or_insert_with(|| Bucket::full(LOAD, now));
-        if total.take(LOAD, LOAD, now) {
-            return Admission::Handshake;
-        }
-        self.load_until = Some(now.instant + STICKY);
-        Admission::Cookie
-    }
-
-    fn take(&mut self, proof: Proof, from: SocketAddr, burst: u32, now: Now) -> bool {
-        let key = (proof, Source::of(from));
-        if !self.sources.contains_key(&key) && self.sources.len() >= MAX_SOURCES {
+    /// Takes one handshake from the budget of `from`; whether there was one left.
+    fn take(&mut self, from: SocketAddr, now: Now) -> Result<bool, Crowded> {
+        let source = Source::of(from);
+        if !self.sources.contains_key(&source) && self.sources.len() >= MAX_SOURCES {
             self.forget_idle(now);
             if self.sources.len() >= MAX_SOURCES {
-                self.load_until = Some(now.instant + STICKY);
-                return false;
+                return Err(Crowded);
             }
         }
-        self.sources
-            .entry(key)
-            .or_insert_with(|| Bucket::full(burst, now))
-            .take(RATE, burst, now)
+        let bucket = self
+            .sources
+            .entry(source)
+            .or_insert_with(|| Bucket::full(self.burst, now));
+        Ok(bucket.take(RATE, self.burst, now))
     }
 
     /// A full bucket is as good as none.
@@ -173,13 +158,63 @@ impl Limits {
             return;
         }
         self.swept = Some(now.instant);
-        self.sources.retain(|(proof, _), bucket| {
-            let burst = match proof {
-                Proof::Given => PROVEN_BURST,
-                Proof::Missing => UNPROVEN_BURST,
-            };
-            !bucket.is_full(RATE, burst, now)
-        });
+        let burst = self.burst;
+        self.sources
+            .retain(|_, bucket| !bucket.is_full(RATE, burst, now));
+    }
+}
+
+/// The budgets of all sources. Those that gave proof are kept apart: who makes addresses up cannot crowd them out.
+#[derive(Debug)]
+pub struct Limits {
+    proven: Budgets,
+    unproven: Budgets,
+    total: Option<Bucket>,
+    load_until: Option<Moment>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            proven: Budgets::new(PROVEN_BURST),
+            unproven: Budgets::new(UNPROVEN_BURST),
+            total: None,
+            load_until: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Decides about one initiation; call it once for each.
+    pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
+        match proof {
+            Proof::Given if matches!(self.proven.take(from, now), Ok(true)) => Admission::Handshake,
+            Proof::Given => Admission::Nothing,
+            Proof::Missing if self.is_loaded(now) => Admission::Cookie,
+            Proof::Missing => self.admit_unproven(from, now),
+        }
+    }
+
+    /// Whether everyone must prove their address.
+    pub fn is_loaded(&self, now: Now) -> bool {
+        self.load_until.is_some_and(|until| now.instant < until)
+    }
+
+    /// Only what a source may do anyway counts as load: one that floods is on its own.
+    fn admit_unproven(&mut self, from: SocketAddr, now: Now) -> Admission {
+        let loaded = match self.unproven.take(from, now) {
+            Ok(false) => return Admission::Cookie,
+            Ok(true) => !self
+                .total
+                .get_or_insert_with(|| Bucket::full(LOAD, now))
+                .take(LOAD, LOAD, now),
+            Err(Crowded) => true,
+        };
+        if !loaded {
+            return Admission::Handshake;
+        }
+        self.load_until = Some(now.instant + STICKY);
+        Admission::Cookie
     }
 }
 
@@ -246,7 +281,7 @@ mod tests {
             }
         }
         assert_eq!(
-            limits.admit(v4(1), Proof::Missing, at(5_000)),
+            limits.admit(v4(1), Proof::Missing, at(4_999)),
             Admission::Cookie
         );
         assert!(!limits.is_loaded(at(5_000)));
@@ -290,15 +325,30 @@ mod tests {
         for host in 0..100_000 {
             limits.admit(v4(host), Proof::Given, at(0));
         }
-        assert_eq!(limits.sources.len(), MAX_SOURCES);
+        assert_eq!(limits.proven.sources.len(), MAX_SOURCES);
         assert_eq!(
             limits.admit(v4(200_000), Proof::Given, at(0)),
             Admission::Nothing
         );
         assert_eq!(
-            limits.admit(v4(200_000), Proof::Given, at(50)),
+            limits.admit(v4(200_000), Proof::Given, at(100)),
             Admission::Handshake
         );
-        assert_eq!(limits.sources.len(), 1);
+        assert_eq!(limits.proven.sources.len(), 1);
+    }
+
+    #[test]
+    fn made_up_addresses_do_not_crowd_out_proven_ones() {
+        let mut limits = Limits::default();
+        for round in 0..50 {
+            for host in 0..10_000 {
+                limits.admit(v4(host), Proof::Missing, at(round * 10));
+            }
+        }
+        assert!(limits.unproven.sources.len() <= MAX_SOURCES && limits.is_loaded(at(500)));
+        assert_eq!(
+            limits.admit(v4(77_777), Proof::Given, at(500)),
+            Admission::Handshake
+        );
     }
 }

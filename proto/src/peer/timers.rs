@@ -27,7 +27,7 @@ pub fn jitter(public: &mut dyn Entropy) -> Duration {
     let mut bytes = [0; 4];
     public.fill(&mut bytes);
     let range = MAX_JITTER.as_millis() as u64 + 1;
-    Duration::from_millis(u64::from(u32::from_le_bytes(bytes)) * range >> 32)
+    Duration::from_millis((u64::from(u32::from_le_bytes(bytes)) * range) >> 32)
 }
 
 /// Why to wake.
@@ -163,7 +163,7 @@ impl Timers {
             Wake::Silence => self.silence = None,
             Wake::Keepalive => self.keepalive = None,
             Wake::PersistentKeepalive => {
-                self.persistent = self.interval.map(|interval| now.instant + interval)
+                self.persistent = self.interval.map(|interval| now.instant + interval);
             }
         }
         Some(wake)

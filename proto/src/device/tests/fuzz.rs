@@ -53,10 +53,12 @@ fn mutated_datagrams_are_never_answered_and_break_nothing() {
                         if mutated == datagram {
                             continue;
                         }
+                        let before = room.hosts[other].out.0.len();
                         let outcome = room.give(other, stranger, &mutated);
                         assert!(outcome.is_err(), "seed {seed} step {step}: {outcome:?}");
-                        assert!(
-                            room.take(other).is_empty(),
+                        assert_eq!(
+                            room.hosts[other].out.0.len(),
+                            before,
                             "seed {seed} step {step}: a stranger was answered"
                         );
                     }
@@ -84,4 +86,27 @@ fn mutate(datagram: &[u8], chance: &mut Seeded) -> Vec<u8> {
         _ => mutated[chance.below(counted)] ^= 1 << chance.below(8),
     }
     mutated
+}
+
+#[test]
+fn an_insider_with_garbage_breaks_nothing() {
+    let mut room = Room::connected();
+    let mut chance = Seeded(3);
+    for round in 0..3_000 {
+        let mut payload = vec![0; chance.below(120)];
+        chance.fill(&mut payload);
+        if let Some(first) = payload.first_mut().filter(|_| chance.below(2) == 0) {
+            *first = [0x10, 0x45, 0x60][chance.below(3)];
+        }
+        let Host { device, out, .. } = &mut room.hosts[0];
+        device.send_ip(PEER, &payload, room.now, out).unwrap();
+        let datagram = room.take(0).remove(0);
+        match room.give(1, address(0), &datagram) {
+            Ok(Some(content)) => assert!(content.len() <= datagram.len() - 32, "round {round}"),
+            Ok(None) => assert!(payload.is_empty(), "round {round}"),
+            Err(discard) => assert_eq!(discard, Discard::UnknownPayload, "round {round}"),
+        }
+        assert!(room.take(1).is_empty(), "round {round}");
+    }
+    room.assert_talks();
 }
