@@ -1,7 +1,7 @@
 //! The configuration of one host as its operator wrote it (`lockgate.toml`).
 //!
-//! Reading tells every mistake at once; [`load`] adds the mistakes of the policy, of the key files, and those that
-//! show only when both files are seen together ([`check`]).
+//! Reading tells every mistake at once; [`load()`] adds the mistakes of the policy, of the key files, and those that
+//! show only when both files are seen together ([`check()`]).
 
 mod check;
 mod endpoint;
@@ -13,7 +13,7 @@ mod services;
 pub use check::check;
 pub use endpoint::Endpoint;
 pub use load::{Loaded, load};
-pub use peer::Peer;
+pub use peer::{Peer, PeerLines};
 pub use prefix::Prefix;
 pub use services::{Offer, Place, Use};
 

@@ -370,14 +370,14 @@ fn obvious(
     topic: &str,
 ) -> u64 {
     let service = &services[at];
-    let offered = |name: &&str| {
+    let offered = |name: &&'static str| {
         S::from_name(&name.to_uppercase()).is_some_and(|offered| offered.matches(socket))
     };
     let covers = |topics: &[&str]| {
         topics.is_empty() || topics.iter().any(|prefix| topic.starts_with(prefix))
     };
     if !carries(host, service.hosted_by)
-        || !service.sockets.iter().any(|name| offered(&name))
+        || !service.sockets.iter().any(offered)
         || !covers(&service.topics)
     {
         return 0;
@@ -435,9 +435,9 @@ fn random_policies_grant_exactly_what_some_rule_names() {
             );
             judged += 1;
             if wanted > 0 {
-                granted += 1
+                granted += 1;
             } else {
-                denied += 1
+                denied += 1;
             }
         }
     }
