@@ -177,6 +177,7 @@ impl Reader<'_> {
             to.value,
             self.services.keys().map(String::as_str),
             TARGET_MEND,
+            self.mistakes,
         );
         self.mistakes.note(
             to.line,

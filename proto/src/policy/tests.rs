@@ -119,7 +119,7 @@ const MISTAKES: [(usize, &str, &str, &str, &str); 50] = [
     (17, "sockets = [\"rep\", \"router\"]\n[service.idle]\nhosted-by = \"role=hmi\"\nsocket = \"pub\"", "service.idle", "without a rule", "[[allow]]"),
     (19, "", "allow.id", "missing", "name the rule"),
     (26, "id = \"telemetry-to-historian\"", "allow.id", "taken", "of its own"),
-    (20, "from = \"role=boss\"", "allow.from", "unknown value", "sensor-gw, historian, hmi"),
+    (20, "from = \"role=boss\"", "allow.from", "unknown value", "historian, hmi, sensor-gw"),
     (20, "form = \"role=historian\"\nfrom = \"role=historian\"", "allow.form", "unknown key", "`from`"),
     (21, "to = \"telemetri\"", "allow.to", "unknown service", "\"telemetry\""),
     (22, "topics = [\"raw.\"]", "allow.topics", "outside the topics", "\"temp.\", \"vib.\""),

@@ -167,15 +167,15 @@ fn a_denial_names_the_nearest_rule_and_why_it_does_not_match() {
         ),
         (
             ("h1", "g1", "tel", S::Sub),
-            "the policy has no service \"tel\"; nearest: tele",
+            "the policy has no service \"tel\"; add it there, or correct the name",
         ),
         (
             ("h9x", "g1", "tele", S::Sub),
-            "the policy has no node \"h9x\"; nearest: h1",
+            "the policy has no node \"h9x\"; add it there, or correct the name",
         ),
         (
             ("h1", "zzzzz", "tele", S::Sub),
-            "the policy has no node \"zzzzz\"; no name is near",
+            "the policy has no node \"zzzzz\"; add it there, or correct the name",
         ),
     ] {
         let (user, host, service, socket) = asked;
