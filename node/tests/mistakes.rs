@@ -1,11 +1,11 @@
 //! Every mistake that an operator can make in either file: each is told with file, line, key and the mend.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "mistakes/loading.rs"]
+mod loading;
 
-use lockgate::config::{Config, Endpoint, Place, check, load};
-use lockgate::machine::files;
+use std::path::{Path, PathBuf};
+
+use lockgate::config::{Config, Endpoint, Place, check};
 use lockgate_proto::document::Mistake;
 use lockgate_proto::policy::Policy;
 
@@ -77,7 +77,7 @@ const OWN_PUBLIC: &str = "pOCSkrZRwni5dyxWn1+puxPZBrRqtoyd+dwrRAn4ogk=";
 
 /// A line of [`CONFIG`], what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const IN_CONFIG: [(usize, &str, &str, &str, &str); 59] = [
+const IN_CONFIG: [(usize, &str, &str, &str, &str); 60] = [
     (2, "", "node.name", "missing", "name = \"edge-north\""),
     (2, "name = \"edge north\"", "node.name", "cannot name a node", "letters"),
     (2, "name = 7", "node.name", "text in quotes is wanted", "text in quotes"),
@@ -95,6 +95,7 @@ const IN_CONFIG: [(usize, &str, &str, &str, &str); 59] = [
     (5, "listen = \"51820\"", "node.listen", "not an IP address and a port", "0.0.0.0:51820"),
     (6, "policy = 1", "node.policy", "text in quotes", "text in quotes"),
     (7, "spin = \"50\"", "node.spin", "not a time", "50us"),
+    (7, "control = \"/run/a-folder-whose-name-is-so-long-that-no-socket-can-ever-be-bound-in-it-because-the-system-has-only-108-bytes-for-it/control.sock\"", "node.control", "at most 107 bytes", "shorter"),
     (7, "spin = \"5s\"", "node.spin", "burn a processor", "0us"),
     (7, "spin = \"50us\"\n[tun]\nname = \"l0\"", "tun", "not built yet", "remove [tun]; ZeroMQ needs no TUN"),
     (7, "spin = \"50us\"\n[nodes]\n", "nodes", "unknown key", "`node`"),
@@ -277,211 +278,37 @@ fn an_empty_configuration_and_a_missing_section_are_told() {
     }
 }
 
-/// A folder of its own under the system's folder for temporary files; removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "lockgate-mistakes-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("the temporary folder can be written");
-        Self(path)
-    }
-
-    fn with(self, name: &str, text: &str) -> Self {
-        let path = self.0.join(name);
-        files::write_new(&path, text).expect("it is new");
-        // Whatever the umask of whoever runs this.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
-            .expect("it is ours");
-        self
-    }
-
-    fn with_secret(self, name: &str, text: &str) -> Self {
-        files::write_new_secret(&self.0.join(name), text).expect("it is new");
-        self
-    }
-
-    fn config(&self) -> PathBuf {
-        self.0.join("lockgate.toml")
-    }
-
-    /// The mistakes of loading, each as `file:line key: problem | mend`, with the folder left out.
-    fn mistakes(&self) -> Vec<String> {
-        let found = load(&self.config()).err().unwrap_or_default();
-        let folder = format!("{}/", self.0.display());
-        let told = found.iter().map(|mistake| {
-            let Mistake {
-                file,
-                line,
-                key,
-                problem,
-                mend,
-            } = mistake;
-            format!("{file}:{line} {key}: {problem} | {mend}").replace(&folder, "")
-        });
-        told.collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
+/// Mutations of the valid configuration, from a seed.
 #[test]
-fn a_node_loads_from_its_files() {
-    let folder = Folder::new()
-        .with("lockgate.toml", CONFIG)
-        .with("policy.toml", POLICY);
-    let folder = folder.with_secret("north.key", &format!("{PRIVATE}\n"));
-    let loaded = load(&folder.config()).unwrap_or_else(|found| panic!("{found:#?}"));
-    assert_eq!(
-        (loaded.rules.generation(), loaded.preshared_keys.len()),
-        (1, 2)
-    );
-    assert!(loaded.preshared_keys.iter().all(Option::is_none));
-    assert!(loaded.warnings.is_empty());
-    assert_eq!(
-        loaded.rules.hosts("jobs").collect::<Vec<_>>(),
-        ["edge-south"]
-    );
-}
-
-#[test]
-fn without_a_policy_a_node_loads_warns_and_grants_nothing() {
-    let folder = Folder::new()
-        .with("lockgate.toml", &with_line(CONFIG, 6, ""))
-        .with_secret("north.key", PRIVATE);
-    let loaded = load(&folder.config()).unwrap_or_else(|found| panic!("{found:#?}"));
-    assert!(loaded.rules.is_nothing() && loaded.policy.is_none());
-    assert_eq!(loaded.warnings.len(), 1);
-    assert!(loaded.warnings[0].problem.contains("nothing passes"));
-}
-
-#[test]
-fn mistakes_around_the_files_themselves_are_told() {
-    let folder = || Folder::new().with("lockgate.toml", CONFIG);
-    let policy = |folder: Folder| folder.with("policy.toml", POLICY);
-    let key = |folder: Folder| folder.with_secret("north.key", PRIVATE);
-    let own_key = CONFIG.replace("CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", OWN_PUBLIC);
-    let psk = with_line(CONFIG, 13, "preshared_key = \"psk.key\"");
-    let with_psk = |text: &str| {
-        key(policy(Folder::new().with("lockgate.toml", &psk))).with_secret("psk.key", text)
+fn no_text_makes_the_parser_panic() {
+    let mut state = 11_u64;
+    let mut random = move |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap_or(0) % below
     };
-    for (folder, told) in [
-        (
-            Folder::new(),
-            "lockgate.toml:0 : the file does not exist | name the configuration with  -c FILE",
-        ),
-        (
-            key(folder()),
-            "lockgate.toml:6 node.policy: policy.toml does not exist | write it",
-        ),
-        (
-            policy(folder()),
-            "lockgate.toml:3 node.key: north.key does not exist | make one:  lockgate keygen north.key",
-        ),
-        (
-            policy(folder()).with("north.key", PRIVATE),
-            "lockgate.toml:3 node.key: north.key can be read or written by others (mode 0644) | chmod 600 north.key",
-        ),
-        (
-            policy(folder()).with_secret("north.key", "AQEBAQEB and no more"),
-            "lockgate.toml:3 node.key: north.key holds no key: 44 characters of base64 are wanted | move it away",
-        ),
-        (
-            policy(folder()).with_secret("north.key", &"A".repeat(2000)),
-            "lockgate.toml:3 node.key: north.key is too long | at most 1024 bytes",
-        ),
-        (
-            key(policy(Folder::new().with("lockgate.toml", &own_key))),
-            "lockgate.toml:10 peer.public_key: the peer edge-south has the public key of this node itself | write the key",
-        ),
-        (
-            with_psk("short"),
-            "lockgate.toml:13 peer.preshared_key: psk.key holds no key",
-        ),
-        (
-            key(folder()).with("policy.toml", ""),
-            "policy.toml:0 : no policy: nothing passes | write  default = \"deny\"",
-        ),
-        (
-            key(folder()).with("policy.toml", &with_line(POLICY, 11, "socket = \"pug\"")),
-            "policy.toml:11 service.telemetry.socket: unknown socket type \"pug\" | did you mean \"pu",
-        ),
-    ] {
-        let found = folder.mistakes();
-        assert!(
-            found.len() == 1 && found[0].starts_with(told),
-            "{told}\n{found:#?}"
-        );
+    let (mut valid, mut mistaken) = (0, 0);
+    for _ in 0..3000 {
+        let mut text = CONFIG.as_bytes().to_vec();
+        for _ in 0..1 + random(4) {
+            let at = random(text.len());
+            match random(3) {
+                0 => text[at] = b"\"'[]{}=,.#:/*\n\\ \x00\x1bx9-"[random(21)],
+                1 => drop(text.remove(at)),
+                _ => text.extend_from_within(at..(at + random(80)).min(text.len())),
+            }
+        }
+        match Config::parse("f", &String::from_utf8_lossy(&text), Path::new("/")) {
+            Ok(_) => valid += 1,
+            Err(found) => {
+                assert!(!found.is_empty());
+                mistaken += 1;
+            }
+        }
     }
     assert!(
-        load(&with_psk(PRIVATE).config()).is_ok_and(|loaded| loaded.preshared_keys[0].is_some())
+        valid > 50 && mistaken > 1000,
+        "{valid} valid, {mistaken} mistaken"
     );
-}
-
-#[test]
-fn mistakes_in_all_files_are_told_at_once() {
-    let config = with_line(
-        &with_line(CONFIG, 5, "listen = \"here\""),
-        20,
-        "connect = \"tcp://*:5556\"",
-    );
-    let policy = with_line(
-        &with_line(POLICY, 1, "default = \"allow\""),
-        20,
-        "from = \"role=historan\"",
-    );
-    let found = Folder::new()
-        .with("lockgate.toml", &config)
-        .with("policy.toml", &policy)
-        .mistakes();
-    let places: Vec<&str> = found
-        .iter()
-        .filter_map(|told| told.split_once(": "))
-        .map(|(place, _)| place)
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "lockgate.toml:3 node.key",
-            "lockgate.toml:5 node.listen",
-            "lockgate.toml:20 offer.connect",
-            "policy.toml:1 default",
-            "policy.toml:20 allow.from",
-        ]
-    );
-}
-
-#[test]
-fn the_example_of_two_nodes_loads_and_each_may_do_what_it_says() {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/two-nodes");
-    let copy = |folder: Folder, name: &str| {
-        let text = files::read_text(&examples.join(name), 1 << 16).expect("the example is there");
-        folder.with(name, &text)
-    };
-    let mut folder = Folder::new()
-        .with_secret("north.key", PRIVATE)
-        .with_secret("south.key", PRIVATE);
-    for name in ["edge-north.toml", "edge-south.toml", "policy.toml"] {
-        folder = copy(folder, name);
-    }
-    for name in ["edge-north", "edge-south"] {
-        let loaded = load(&folder.0.join(format!("{name}.toml")))
-            .unwrap_or_else(|found| panic!("{found:#?}"));
-        assert_eq!(
-            (loaded.config.name.as_str(), loaded.warnings.len()),
-            (name, 0),
-            "{:#?}",
-            loaded.warnings
-        );
-    }
 }

@@ -340,4 +340,6 @@ fn names(sockets: &[SocketType]) -> String {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

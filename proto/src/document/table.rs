@@ -139,7 +139,8 @@ impl Table {
             .iter()
             .filter(|entry| !known.contains(&entry.key.as_str()))
         {
-            let mend = match nearest(&entry.key, known.iter().copied()) {
+            let near = || nearest(&entry.key, known.iter().copied());
+            let mend = match (!mistakes.is_full()).then(near).flatten() {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys are: {}", known.join(", ")),
             };

@@ -251,6 +251,10 @@ pub(super) fn read_vocabulary(
                 mistakes,
             );
         }
+        if matches!(&entry.value, Value::List(values) if values.is_empty()) {
+            let mend = "list the values that it may have";
+            table.note(&entry.key, "a tag without values", mend, mistakes);
+        }
         let values = table.texts(&entry.key, mistakes).unwrap_or_default();
         vocabulary.insert(
             entry.key.clone(),

@@ -77,7 +77,7 @@ fn a_policy_reads_as_written() {
 
 /// Line of [`VALID`] to replace, what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const MISTAKES: [(usize, &str, &str, &str, &str); 50] = [
+const MISTAKES: [(usize, &str, &str, &str, &str); 51] = [
     (1, "", "default", "missing", "default = \"deny\""),
     (1, "default = \"allow\"", "default", "not accepted", "default = \"deny\""),
     (1, "default = true", "default", "text in quotes is wanted", "text in quotes"),
@@ -85,6 +85,7 @@ const MISTAKES: [(usize, &str, &str, &str, &str); 50] = [
     (1, "default = \"deny\"\nrules = ''", "rules", "not built yet", "remove it"),
     (1, "default = \"deny\"\ntag = 1", "tag", "unknown key", "`tags`"),
     (3, "role = \"sensor-gw\"", "tags.role", "a list of texts", "[\"one\", \"two\"]"),
+    (4, "site = [\"north\", \"south\"]\nidle = []", "tags.idle", "without values", "list the values"),
     (4, "site = [\"north\", \"south\", \"north\"]", "tags.site", "listed twice", "keep one"),
     (4, "site = [\"north\", \"south\", \"no such\"]", "tags.site", "cannot name a value", "letters"),
     (4, "site = [\"north\", \"south\"]\nnode = [\"a\"]", "tags.node", "not a tag", "something else"),
@@ -285,4 +286,56 @@ fn no_text_makes_the_parser_panic() {
         valid > 50 && mistaken > 1000,
         "{valid} valid, {mistaken} mistaken"
     );
+}
+
+/// Each is near a megabyte of one thing; work in proportion to its square would not end while anybody waits.
+#[test]
+fn a_megabyte_of_one_thing_is_read_in_proportion() {
+    let many =
+        |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
+    let start = "default = \"deny\"\n";
+    for text in [
+        format!("{start}{}", many(60_000, &|at| format!("k{at} = 1\n"))),
+        format!(
+            "{start}[tags]\n{}",
+            many(60_000, &|at| format!("t{at} = []\n"))
+        ),
+        format!(
+            "{start}[tags]\nt = [{}]\n",
+            many(80_000, &|at| format!("\"{at}\","))
+        ),
+        format!(
+            "{start}[nodes]\n{}",
+            many(40_000, &|at| format!("n{at} = {{ x = \"1\" }}\n"))
+        ),
+        format!(
+            "{start}[nodes]\n{}\n{}",
+            many(10_000, &|at| format!("n{at} = {{}}\n")),
+            many(9_000, &|at| format!(
+                "[[allow]]\nid = \"{at}\"\nfrom = \"node=x{at}\"\nto = \"y{at}\"\n"
+            ))
+        ),
+        format!(
+            "{start}[service.a]\nhosted-by = \"{}\"\n",
+            many(90_000, &|at| format!("t{at}=1 "))
+        ),
+        format!(
+            "{start}[service.a]\ntopics = [{}]\n",
+            many(90_000, &|at| format!("\"{at}\","))
+        ),
+        format!(
+            "{start}{}",
+            many(15_000, &|at| format!(
+                "[service.s{at}]\nhosted-by = \"x=1\"\nsocket = \"pub\"\n"
+            ))
+        ),
+    ] {
+        assert!(text.len() <= document::MAX_TEXT, "{} bytes", text.len());
+        let found = mistakes(&text);
+        assert!(
+            found.len() <= Mistakes::MOST + 1,
+            "{} mistakes",
+            found.len()
+        );
+    }
 }
