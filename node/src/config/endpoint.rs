@@ -83,7 +83,8 @@ fn tcp(text: &str, rest: &str) -> Result<Endpoint, (String, String)> {
 }
 
 fn exposed(what: &str, port: u16) -> (String, String) {
-    let problem = format!("{what} is not loopback: messages would cross the network in clear");
+    let problem =
+        format!("{what} is more than loopback: messages would cross the network in clear");
     (
         problem,
         format!(

@@ -146,8 +146,8 @@ impl Names<'_> {
         let Some(values) = self.tags.get(tag) else {
             let mend = meant(
                 tag,
-                self.tags.keys().map(String::as_str).chain([NODE]),
-                "",
+                self.tags.keys().map(String::as_str),
+                "declare it in [tags] first",
                 mistakes,
             );
             mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
