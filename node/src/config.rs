@@ -1,7 +1,7 @@
 //! The configuration of one host as its operator wrote it (`lockgate.toml`).
 //!
-//! Reading tells every mistake at once; [`load`] adds the mistakes of the policy, of the key files, and those that
-//! show only when both files are seen together ([`check`]).
+//! Reading tells every mistake at once; [`load()`] adds the mistakes of the policy, of the key files, and those that
+//! show only when both files are seen together ([`check()`]).
 
 mod check;
 mod endpoint;
@@ -13,7 +13,7 @@ mod services;
 pub use check::check;
 pub use crate::machine::apps::Endpoint;
 pub use load::{Loaded, load, read};
-pub use peer::Peer;
+pub use peer::{Peer, PeerLines};
 pub use prefix::Prefix;
 pub use services::{Offer, Place, Use};
 
@@ -148,19 +148,9 @@ impl Reader<'_> {
         );
         let addresses = self.addresses(table);
         let listen = self.listen(table);
-        let policy = self.path(table, "policy");
-        if table.entry("policy").is_none() {
-            let mend = "write  policy = \"policy.toml\"  (`lockgate init` writes an example)";
-            table.note("policy", "no policy: nothing passes", mend, self.warnings);
-        }
-        let control = self.path(table, "control");
-        let spin = table.parsed(
-            "spin",
-            "a time, as in \"50us\"",
-            parse_duration,
-            self.mistakes,
-        );
-        let spin = spin.and_then(|spin| self.bounded_spin(table, spin.value));
+        let policy = self.policy(table);
+        let control = self.control(table);
+        let spin = self.spin(table);
         Some(Config {
             file: file.to_owned(),
             name: name.unwrap_or_default(),
@@ -235,19 +225,33 @@ impl Reader<'_> {
         listen.map(|listen| listen.value)
     }
 
-    /// Spinning longer than this never pays: a sleeping loop wakes sooner.
-    fn bounded_spin(&mut self, table: &Table, spin: Duration) -> Option<Duration> {
-        if spin > LONGEST_SPIN {
-            let problem = "the loop would burn a processor for that long before each sleep";
-            table.note(
-                "spin",
-                problem,
-                "write at most \"10ms\"; \"0us\" turns it off",
-                self.mistakes,
-            );
+    fn policy(&mut self, table: &Table) -> Option<PathBuf> {
+        if table.entry("policy").is_none() {
+            let mend = "write  policy = \"policy.toml\"  (`lockgate init` writes an example)";
+            table.note("policy", "no policy: nothing passes", mend, self.warnings);
+        }
+        self.path(table, "policy")
+    }
+
+    fn control(&mut self, table: &Table) -> Option<PathBuf> {
+        let path = self.path(table, "control")?;
+        if let Some(problem) = endpoint::too_long(&path) {
+            table.note("control", problem, "choose a shorter path", self.mistakes);
             return None;
         }
-        Some(spin)
+        Some(path)
+    }
+
+    fn spin(&mut self, table: &Table) -> Option<Duration> {
+        let wanted = "a time, as in \"50us\"";
+        let spin = table.parsed("spin", wanted, parse_duration, self.mistakes)?;
+        if spin.value > LONGEST_SPIN {
+            let problem = "the loop would burn a processor for that long before each sleep";
+            let mend = "write at most \"10ms\"; \"0us\" turns it off";
+            table.note("spin", problem, mend, self.mistakes);
+            return None;
+        }
+        Some(spin.value)
     }
 
     /// A path, made relative to the folder of the configuration.
@@ -293,4 +297,5 @@ const EMPTY_MEND: &str = "`lockgate init` writes a commented one";
 
 const NODE_MEND: &str = "write a section [node] with name, key, address, listen and policy  (`lockgate init` writes one)";
 
+/// Looking for work longer than this never pays: a sleeping loop wakes sooner.
 const LONGEST_SPIN: Duration = Duration::from_millis(10);

@@ -67,7 +67,7 @@ fn note_duplicate(key: &str, line: usize, mistakes: &mut Mistakes) {
 }
 
 fn table(from: &DeTable<'_>, line: usize, path: String, lines: &Lines) -> Table {
-    let mut entries: Vec<Entry> = from
+    let entries: Vec<Entry> = from
         .iter()
         .map(|(key, value)| {
             let name = key.get_ref().to_string();
@@ -81,13 +81,7 @@ fn table(from: &DeTable<'_>, line: usize, path: String, lines: &Lines) -> Table 
             }
         })
         .collect();
-    // The parser sorts by key; an author reads from the top.
-    entries.sort_by_key(|entry| entry.line);
-    Table {
-        line,
-        path,
-        entries,
-    }
+    Table::new(line, path, entries)
 }
 
 fn convert(from: &DeValue<'_>, line: usize, path: &str, lines: &Lines) -> Value {

@@ -14,7 +14,7 @@ pub use limits::{Limits, Rate, size_text};
 pub use service::Service;
 pub use tags::{TagExpr, Term};
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -30,7 +30,7 @@ pub struct Policy {
     /// The file, as the operator named it.
     pub file: String,
     /// The closed vocabulary: each tag with its values.
-    pub tags: BTreeMap<String, Vec<String>>,
+    pub tags: BTreeMap<String, BTreeSet<String>>,
     /// Who carries which tags.
     pub nodes: BTreeMap<String, NodeTags>,
     /// What can be reached.
@@ -162,7 +162,15 @@ fn require_rules(root: &Table, policy: &Policy, mistakes: &mut Mistakes) {
 }
 
 /// `did you mean …?` for a name that is not in `known`; the whole list where nothing is near.
-fn meant<'k>(name: &str, known: impl Iterator<Item = &'k str> + Clone, none: &str) -> String {
+fn meant<'k>(
+    name: &str,
+    known: impl Iterator<Item = &'k str> + Clone,
+    none: &str,
+    mistakes: &Mistakes,
+) -> String {
+    if mistakes.is_full() {
+        return String::new();
+    }
     if let Some(near) = nearest(name, known.clone()) {
         return format!("did you mean {}?", quoted(near));
     }

@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::document::{nearest, quoted};
+use crate::document::quoted;
 use crate::policy::{Limits, NodeTags, Policy, TagExpr, Target};
 use crate::zmtp::SocketType;
 
@@ -255,23 +255,16 @@ impl Rules {
         }
         self.services.get(name).ok_or_else(|| {
             let reason = format!("the policy has no service {}", quoted(name));
-            Denial::bare(reason, nearest_of(name, self.services.keys()))
+            Denial::bare(reason, "add it there, or correct the name")
         })
     }
 
     fn known_node(&self, name: &str) -> Result<&NodeTags, Denial> {
         self.nodes.get(name).ok_or_else(|| {
             let reason = format!("the policy has no node {}", quoted(name));
-            Denial::bare(reason, nearest_of(name, self.nodes.keys()))
+            Denial::bare(reason, "add it there, or correct the name")
         })
     }
-}
-
-fn nearest_of<'k>(name: &str, known: impl Iterator<Item = &'k String>) -> String {
-    nearest(name, known.map(String::as_str)).map_or_else(
-        || "no name is near".to_owned(),
-        |near| format!("nearest: {near}"),
-    )
 }
 
 /// Which terms keep `node` out, and what it carries instead.
@@ -346,5 +339,7 @@ fn names(sockets: &[SocketType]) -> String {
         .join(", ")
 }
 
+#[cfg(test)]
+mod random;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ pub fn check(config: &Config, policy: &Policy) -> Vec<Mistake> {
     };
     let knows_us = check.node("node.name", config.lines.name, &config.name);
     for peer in &config.peers {
-        check.node("peer.name", peer.line, &peer.name);
+        check.node("peer.name", peer.lines.name, &peer.name);
     }
     for offer in &config.offers {
         check.offer(offer, knows_us);

@@ -64,7 +64,8 @@ fn tcp(text: &str, rest: &str) -> Result<Endpoint, (String, String)> {
 }
 
 fn exposed(what: &str, port: u16) -> (String, String) {
-    let problem = format!("{what} is not loopback: messages would cross the network in clear");
+    let problem =
+        format!("{what} is more than loopback: messages would cross the network in clear");
     (
         problem,
         format!(
@@ -85,14 +86,18 @@ fn ipc(text: &str, rest: &str, base: &Path) -> Result<Endpoint, (String, String)
         ));
     }
     let path = base.join(rest);
-    let length = path.as_os_str().len();
-    if length > LONGEST_PATH {
-        let problem = format!(
-            "the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}"
-        );
+    if let Some(problem) = too_long(&path) {
         return Err((problem, "choose a shorter path".to_owned()));
     }
     Ok(Endpoint::Ipc(path))
+}
+
+/// What is wrong with a path that no socket can have.
+pub(super) fn too_long(path: &Path) -> Option<String> {
+    let length = path.as_os_str().len();
+    (length > LONGEST_PATH).then(|| {
+        format!("the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}")
+    })
 }
 
 /// `sockaddr_un` has 108 bytes, and the last is a zero.

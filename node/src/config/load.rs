@@ -7,7 +7,7 @@ use lockgate_proto::keys::{PresharedKey, PrivateKey};
 use lockgate_proto::policy::Policy;
 use lockgate_proto::rules::Rules;
 
-use super::{Config, check};
+use super::{Config, Peer, check};
 use crate::machine::files::{self, FileError};
 
 /// What a node starts from.
@@ -116,23 +116,25 @@ fn identity(config: &Config, mistakes: &mut Mistakes) -> Option<PrivateKey> {
             peer.name
         );
         let mend = "write the key that  `lockgate pubkey`  prints on the peer; each node has a key of its own";
-        mistakes.note(peer.line, "peer.public_key", problem, mend);
+        mistakes.note(peer.lines.public_key, "peer.public_key", problem, mend);
     }
     Some(identity)
 }
 
 fn preshared_keys(config: &Config, mistakes: &mut Mistakes) -> Vec<Option<PresharedKey>> {
-    let read = config.peers.iter().map(|peer| {
-        let path = peer.preshared_key.as_ref()?;
-        let text = files::read_secret(path);
-        let text = text
-            .map_err(|error| note_key(&error, path, peer.line, "peer.preshared_key", mistakes))
-            .ok()?;
-        let key = PresharedKey::from_base64(text.trim());
-        key.map_err(|_| note_bad_key(path, peer.line, "peer.preshared_key", mistakes))
-            .ok()
-    });
-    read.collect()
+    let read = |peer: &Peer| preshared_key(peer, mistakes);
+    config.peers.iter().map(read).collect()
+}
+
+fn preshared_key(peer: &Peer, mistakes: &mut Mistakes) -> Option<PresharedKey> {
+    let (line, key) = (peer.lines.preshared_key, "peer.preshared_key");
+    let path = peer.preshared_key.as_ref()?;
+    let text = files::read_secret(path)
+        .map_err(|error| note_key(&error, path, line, key, mistakes))
+        .ok()?;
+    PresharedKey::from_base64(text.trim())
+        .map_err(|_| note_bad_key(path, line, key, mistakes))
+        .ok()
 }
 
 fn note_key(error: &FileError, path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {

@@ -16,8 +16,8 @@ use super::{Prefix, Reader};
 pub struct Peer {
     /// Its name, as the policy calls it.
     pub name: String,
-    /// Where it stands in the file.
-    pub line: usize,
+    /// Where its keys stand in the file.
+    pub lines: PeerLines,
     /// Its public key.
     pub public_key: PublicKey,
     /// Where it can be called; `None` where it calls us.
@@ -28,6 +28,17 @@ pub struct Peer {
     pub keepalive: Option<Duration>,
     /// Where the key is that both share beforehand.
     pub preshared_key: Option<PathBuf>,
+}
+
+/// Lines of a `[[peer]]`, counted from 1; the section's own for what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerLines {
+    /// Of `name`.
+    pub name: usize,
+    /// Of `public_key`.
+    pub public_key: usize,
+    /// Of `preshared_key`.
+    pub preshared_key: usize,
 }
 
 /// A peer that is known by name, and whole if nothing in it is wrong.
@@ -78,7 +89,11 @@ impl Reader<'_> {
         let preshared_key = self.secret_path(table, "preshared_key", None);
         let whole = name.clone().zip(public_key).map(|(name, public_key)| Peer {
             name,
-            line: table.line,
+            lines: PeerLines {
+                name: table.line_of("name"),
+                public_key: table.line_of("public_key"),
+                preshared_key: table.line_of("preshared_key"),
+            },
             public_key,
             endpoint,
             addresses,

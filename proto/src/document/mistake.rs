@@ -90,7 +90,7 @@ impl Mistakes {
         problem: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        if self.list.len() == Self::MOST {
+        if self.is_full() {
             self.left_out += 1;
             return;
         }
@@ -102,6 +102,11 @@ impl Mistakes {
             problem: problem.into(),
             mend: mend.into(),
         });
+    }
+
+    /// Whether no more are kept, so that finding words for another is a waste.
+    pub fn is_full(&self) -> bool {
+        self.list.len() == Self::MOST
     }
 
     /// Whether nothing was wrong so far.

@@ -80,12 +80,30 @@ pub struct Table {
     pub path: String,
     /// What is in it.
     pub entries: Vec<Entry>,
+    /// Positions in `entries`, sorted by key: a file of a million keys must not cost their square.
+    by_key: Vec<usize>,
 }
 
 impl Table {
+    /// A section of `entries`, which it puts into the order of the file.
+    pub(super) fn new(line: usize, path: String, mut entries: Vec<Entry>) -> Self {
+        entries.sort_by_key(|entry| entry.line);
+        let mut by_key: Vec<usize> = (0..entries.len()).collect();
+        by_key.sort_by_key(|at| entries[*at].key.as_str());
+        Self {
+            line,
+            path,
+            entries,
+            by_key,
+        }
+    }
+
     /// The entry of `key`, if there is one.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+        let found = self
+            .by_key
+            .binary_search_by(|at| self.entries[*at].key.as_str().cmp(key));
+        found.ok().map(|at| &self.entries[self.by_key[at]])
     }
 
     /// The value of `key`, if there is one.
@@ -121,7 +139,8 @@ impl Table {
             .iter()
             .filter(|entry| !known.contains(&entry.key.as_str()))
         {
-            let mend = match nearest(&entry.key, known.iter().copied()) {
+            let near = || nearest(&entry.key, known.iter().copied());
+            let mend = match (!mistakes.is_full()).then(near).flatten() {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys are: {}", known.join(", ")),
             };

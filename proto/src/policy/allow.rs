@@ -177,6 +177,7 @@ impl Reader<'_> {
             to.value,
             self.services.keys().map(String::as_str),
             TARGET_MEND,
+            self.mistakes,
         );
         self.mistakes.note(
             to.line,
@@ -212,47 +213,36 @@ impl Reader<'_> {
         topics: &[String],
         limits: &Limits,
     ) {
-        for socket in sockets {
-            if !service.sockets.is_empty()
-                && !service
-                    .sockets
-                    .iter()
-                    .any(|offered| offered.matches(*socket))
-            {
-                let problem = format!(
-                    "a {} socket cannot talk to {}",
-                    lower(*socket),
-                    sockets_of(service)
-                );
-                let fitting = SocketType::ALL
-                    .into_iter()
-                    .filter(|using| service.sockets.iter().any(|s| s.matches(*using)));
-                let fitting: Vec<String> = fitting.map(lower).collect();
-                let key = if table.entry("socket").is_some() {
-                    "socket"
-                } else {
-                    "sockets"
-                };
-                let mend = format!(
-                    "these can: {} (the type of the application that uses the service)",
-                    fitting.join(", ")
-                );
-                table.note(key, problem, mend, self.mistakes);
-            }
-        }
-        if !topics.is_empty() && service.sockets.iter().any(|socket| !socket.is_publisher()) {
-            let problem = format!(
-                "{} has no topics: it is offered by {}",
-                service.name,
-                sockets_of(service)
-            );
-            table.note("topics", problem, "remove `topics`", self.mistakes);
-        }
+        self.fit_sockets(table, service, sockets);
         self.fit_topics(table, service, topics);
         self.fit_size(table, service, limits);
     }
 
+    fn fit_sockets(&mut self, table: &Table, service: &Service, sockets: &[SocketType]) {
+        // A service without sockets is mistaken itself.
+        let fits = |using: &SocketType| {
+            service.sockets.is_empty() || service.sockets.iter().any(|one| one.matches(*using))
+        };
+        for socket in sockets.iter().filter(|socket| !fits(socket)) {
+            let (socket, theirs) = (lower(*socket), sockets_of(service));
+            let fitting = SocketType::ALL.into_iter().filter(fits).map(lower);
+            let fitting = fitting.collect::<Vec<_>>().join(", ");
+            let one = table.entry("socket").is_some();
+            table.note(
+                if one { "socket" } else { "sockets" },
+                format!("a {socket} socket cannot talk to {theirs}"),
+                format!("these can: {fitting} (the type of the application that uses the service)"),
+                self.mistakes,
+            );
+        }
+    }
+
     fn fit_topics(&mut self, table: &Table, service: &Service, topics: &[String]) {
+        if !topics.is_empty() && service.sockets.iter().any(|socket| !socket.is_publisher()) {
+            let (name, theirs) = (&service.name, sockets_of(service));
+            let problem = format!("{name} has no topics: it is offered by {theirs}");
+            table.note("topics", problem, "remove `topics`", self.mistakes);
+        }
         let inside = |topic: &str| {
             service
                 .topics

@@ -168,6 +168,16 @@ pub(super) fn read_topics(table: &Table, mistakes: &mut Mistakes) -> Vec<String>
             mistakes,
         );
     }
+    if given.len() > MOST_TOPICS {
+        let problem = format!("{} prefixes are listed", given.len());
+        table.note(
+            "topics",
+            problem,
+            format!("list at most {MOST_TOPICS}"),
+            mistakes,
+        );
+        return Vec::new();
+    }
     let key = table.path_to("topics");
     for topic in &given {
         if topic.value.is_empty() {
@@ -217,7 +227,7 @@ fn refuse_unbuilt_mode(table: &Table, mistakes: &mut Mistakes) {
             table.note(
                 "mode",
                 problem,
-                meant(other, ["stream"].into_iter(), ""),
+                meant(other, ["stream"].into_iter(), "", mistakes),
                 mistakes,
             );
         }
@@ -226,6 +236,9 @@ fn refuse_unbuilt_mode(table: &Table, mistakes: &mut Mistakes) {
 
 /// So that the start of a first frame decides within one small read.
 pub(crate) const LONGEST_TOPIC: usize = 255;
+
+/// Each message is compared with each prefix.
+const MOST_TOPICS: usize = 256;
 
 const KNOWN: [&str; 7] = [
     "hosted-by",

@@ -1,6 +1,6 @@
 //! Tags, the nodes that carry them, and expressions over them.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -76,7 +76,7 @@ impl fmt::Display for TagExpr {
 
 /// The names that an expression may use.
 pub(super) struct Names<'p> {
-    pub(super) tags: &'p BTreeMap<String, Vec<String>>,
+    pub(super) tags: &'p BTreeMap<String, BTreeSet<String>>,
     pub(super) nodes: &'p BTreeMap<String, NodeTags>,
 }
 
@@ -111,6 +111,11 @@ impl Names<'_> {
             mistakes.note(line, key, "it names no nodes", EXPRESSION_MEND);
             return None;
         }
+        if words.len() > MOST_TERMS {
+            let problem = format!("it has {} conditions", words.len());
+            mistakes.note(line, key, problem, format!("use at most {MOST_TERMS}"));
+            return None;
+        }
         let terms: Vec<Option<Term>> = words
             .iter()
             .map(|word| self.term(word, line, key, mistakes))
@@ -139,16 +144,22 @@ impl Names<'_> {
             return self.node_term(value, line, key, mistakes);
         }
         let Some(values) = self.tags.get(tag) else {
-            let mend = meant(tag, self.tags.keys().map(String::as_str).chain([NODE]), "");
+            let mend = meant(
+                tag,
+                self.tags.keys().map(String::as_str),
+                "declare it in [tags] first",
+                mistakes,
+            );
             mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
             return None;
         };
-        if !values.iter().any(|known| known == value) {
+        if !values.contains(value) {
             let problem = format!("unknown value {} of the tag {tag}", quoted(value));
             let mend = meant(
                 value,
                 values.iter().map(String::as_str),
                 "give the tag values in [tags]",
+                mistakes,
             );
             mistakes.note(line, key, problem, mend);
             return None;
@@ -170,6 +181,7 @@ impl Names<'_> {
             name,
             self.nodes.keys().map(String::as_str),
             "add the node to [nodes]",
+            mistakes,
         );
         mistakes.note(line, key, format!("unknown node {}", quoted(name)), mend);
         None
@@ -217,7 +229,7 @@ impl Names<'_> {
 pub(super) fn read_vocabulary(
     root: &Table,
     mistakes: &mut Mistakes,
-) -> BTreeMap<String, Vec<String>> {
+) -> BTreeMap<String, BTreeSet<String>> {
     let mut vocabulary = BTreeMap::new();
     let Some(table) = root.table("tags", mistakes) else {
         return vocabulary;
@@ -239,6 +251,10 @@ pub(super) fn read_vocabulary(
                 mistakes,
             );
         }
+        if matches!(&entry.value, Value::List(values) if values.is_empty()) {
+            let mend = "list the values that it may have";
+            table.note(&entry.key, "a tag without values", mend, mistakes);
+        }
         let values = table.texts(&entry.key, mistakes).unwrap_or_default();
         vocabulary.insert(
             entry.key.clone(),
@@ -253,8 +269,8 @@ fn read_values(
     tag: &str,
     values: &[Spot<&str>],
     mistakes: &mut Mistakes,
-) -> Vec<String> {
-    let mut read: Vec<String> = Vec::new();
+) -> BTreeSet<String> {
+    let mut read = BTreeSet::new();
     for value in values {
         check_name(
             "value",
@@ -263,7 +279,7 @@ fn read_values(
             &table.path_to(tag),
             mistakes,
         );
-        if read.iter().any(|known| known == value.value) {
+        if !read.insert(value.value.to_string()) {
             let problem = format!("{} is listed twice", quoted(value.value));
             mistakes.note(
                 value.line,
@@ -272,7 +288,6 @@ fn read_values(
                 "keep one of the two",
             );
         }
-        read.push(value.value.to_string());
     }
     read
 }
@@ -280,7 +295,7 @@ fn read_values(
 /// Reads `[nodes]`: each node with its tags.
 pub(super) fn read_nodes(
     root: &Table,
-    vocabulary: &BTreeMap<String, Vec<String>>,
+    vocabulary: &BTreeMap<String, BTreeSet<String>>,
     mistakes: &mut Mistakes,
 ) -> BTreeMap<String, NodeTags> {
     let mut nodes = BTreeMap::new();
@@ -311,7 +326,7 @@ pub(super) fn read_nodes(
 
 fn read_node(
     table: &Table,
-    vocabulary: &BTreeMap<String, Vec<String>>,
+    vocabulary: &BTreeMap<String, BTreeSet<String>>,
     mistakes: &mut Mistakes,
 ) -> NodeTags {
     let mut tags = NodeTags::new();
@@ -321,6 +336,7 @@ fn read_node(
                 &entry.key,
                 vocabulary.keys().map(String::as_str),
                 "declare it in [tags] first",
+                mistakes,
             );
             table.note(&entry.key, "unknown tag", mend, mistakes);
             continue;
@@ -328,7 +344,7 @@ fn read_node(
         let Some(value) = table.text(&entry.key, mistakes) else {
             continue;
         };
-        if values.iter().any(|known| known == value.value) {
+        if values.contains(value.value) {
             tags.insert(entry.key.clone(), value.value.to_string());
         } else {
             let problem = format!("unknown value {}", quoted(value.value));
@@ -336,6 +352,7 @@ fn read_node(
                 value.value,
                 values.iter().map(String::as_str),
                 "give the tag values in [tags]",
+                mistakes,
             );
             table.note(&entry.key, problem, mend, mistakes);
         }
@@ -357,9 +374,9 @@ pub(super) fn check_name(what: &str, name: &str, line: usize, key: &str, mistake
 }
 
 /// The texts at `key` in each repeated section `section`, without noting anything.
-pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> Vec<&'t str> {
+pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> BTreeSet<&'t str> {
     let Some(Value::List(items)) = root.value(section) else {
-        return Vec::new();
+        return BTreeSet::new();
     };
     let texts = items.iter().filter_map(|item| match &item.value {
         Value::Table(table) => table.value(key),
@@ -374,6 +391,9 @@ pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> Vec<&'t
 }
 
 const NODE: &str = "node";
+
+/// A node has few tags; more conditions would be a slip, and would be asked at each opening.
+const MOST_TERMS: usize = 32;
 
 const EXPRESSION_MEND: &str = "name the nodes by their tags, as in  \"role=historian\"  or  \"role=historian site=south\" , \
                                or one node, as in  \"node=edge-south\"";
