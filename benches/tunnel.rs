@@ -21,10 +21,7 @@ struct Seeded(u64);
 impl Entropy for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = (self.0 >> 56) as u8;
         }
     }
@@ -38,10 +35,7 @@ struct Slot {
 
 impl Slot {
     fn new() -> Self {
-        Self {
-            bytes: vec![0; 2048],
-            len: 0,
-        }
+        Self { bytes: vec![0; 2048], len: 0 }
     }
 
     fn sent(&self) -> &[u8] {
@@ -75,10 +69,8 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let now = Now {
-            instant: Moment::new(Duration::from_secs(1)),
-            wall: Duration::from_secs(1_700_000_000),
-        };
+        let now =
+            Now { instant: Moment::new(Duration::from_secs(1)), wall: Duration::from_secs(1_700_000_000) };
         let device = |host: u8| {
             let randomness = Randomness {
                 secret: Box::new(Seeded(host.into())),
@@ -95,12 +87,7 @@ impl Pair {
         };
         let to_two = one.add_peer(config(&two, 2), now).expect("a good peer");
         two.add_peer(config(&one, 1), now).expect("a good peer");
-        Self {
-            one,
-            two,
-            to_two,
-            now,
-        }
+        Self { one, two, to_two, now }
     }
 
     /// Lets the next initiation be a new one: the peer is removed and added again.
@@ -118,30 +105,21 @@ impl Pair {
     fn initiation(&mut self) -> Vec<u8> {
         // Far enough apart that no limit is in the way.
         let pause = Duration::from_millis(100);
-        self.now = Now {
-            instant: self.now.instant + pause,
-            wall: self.now.wall + pause,
-        };
+        self.now = Now { instant: self.now.instant + pause, wall: self.now.wall + pause };
         let mut slot = Slot::new();
-        self.one
-            .begin_handshake(self.to_two, self.now, &mut slot)
-            .expect("there is an endpoint");
+        self.one.begin_handshake(self.to_two, self.now, &mut slot).expect("there is an endpoint");
         slot.sent().to_vec()
     }
 
     fn response(&mut self, initiation: &mut [u8]) -> Slot {
         let mut slot = Slot::new();
-        self.two
-            .handle_datagram(address(1), initiation, self.now, &mut slot)
-            .expect("a good initiation");
+        self.two.handle_datagram(address(1), initiation, self.now, &mut slot).expect("a good initiation");
         slot
     }
 
     fn confirm(&mut self, response: &mut [u8]) -> Slot {
         let mut slot = Slot::new();
-        self.one
-            .handle_datagram(address(2), response, self.now, &mut slot)
-            .expect("a good response");
+        self.one.handle_datagram(address(2), response, self.now, &mut slot).expect("a good response");
         slot
     }
 
@@ -151,12 +129,7 @@ impl Pair {
         let confirmation = self.confirm(&mut response.sent().to_vec());
         let mut slot = Slot::new();
         self.two
-            .handle_datagram(
-                address(1),
-                &mut confirmation.sent().to_vec(),
-                self.now,
-                &mut slot,
-            )
+            .handle_datagram(address(1), &mut confirmation.sent().to_vec(), self.now, &mut slot)
             .expect("a good keepalive");
         while self.one.poll_event().is_some() || self.two.poll_event().is_some() {}
     }
@@ -171,10 +144,7 @@ fn packets(c: &mut Criterion) {
         let datagram = vec![7; size - LINK_OVERHEAD];
         let mut slot = Slot::new();
         group.bench_function(format!("seal/{size}"), |b| {
-            b.iter(|| {
-                pair.one
-                    .send_link(pair.to_two, black_box(&datagram), pair.now, &mut slot)
-            });
+            b.iter(|| pair.one.send_link(pair.to_two, black_box(&datagram), pair.now, &mut slot));
         });
         group.bench_function(format!("open/{size}"), |b| {
             let mut none = Slot::new();
@@ -186,9 +156,7 @@ fn packets(c: &mut Criterion) {
                     slot.sent().to_vec()
                 },
                 |sealed| {
-                    let opened = pair
-                        .two
-                        .handle_datagram(address(1), sealed, pair.now, &mut none);
+                    let opened = pair.two.handle_datagram(address(1), sealed, pair.now, &mut none);
                     opened.expect("a good packet").peer
                 },
                 BatchSize::SmallInput,
@@ -197,9 +165,7 @@ fn packets(c: &mut Criterion) {
         let oracle = ChaCha20Poly1305::new(&[7; 32].into());
         let mut buffer = vec![7; size];
         group.bench_function(format!("seal_portable_aead_alone/{size}"), |b| {
-            b.iter(|| {
-                oracle.encrypt_in_place_detached(&[0; 12].into(), &[], black_box(&mut buffer))
-            });
+            b.iter(|| oracle.encrypt_in_place_detached(&[0; 12].into(), &[], black_box(&mut buffer)));
         });
     }
     group.finish();

@@ -34,11 +34,7 @@ struct Alternate {
 impl Judge for Alternate {
     fn message(&mut self, _: &[u8], _: u64, _: bool) -> Verdict {
         self.drops = !self.drops;
-        if self.drops {
-            Verdict::Drop
-        } else {
-            Verdict::Pass
-        }
+        if self.drops { Verdict::Drop } else { Verdict::Pass }
     }
 
     fn command(&mut self, _: Command<'_>) -> CommandVerdict {
@@ -48,11 +44,8 @@ impl Judge for Alternate {
 
 /// As many whole frames of `body` bytes as fit a chunk, and how many they are.
 fn chunk(body: usize) -> (Bytes, u64) {
-    let mut frame = if body < 256 {
-        vec![0, body as u8]
-    } else {
-        [&[2][..], &(body as u64).to_be_bytes()].concat()
-    };
+    let mut frame =
+        if body < 256 { vec![0, body as u8] } else { [&[2][..], &(body as u64).to_be_bytes()].concat() };
     frame.extend_from_slice(b"temp.");
     frame.resize(frame.len() + body - 5, b'x');
     let count = CHUNK / frame.len();
@@ -70,10 +63,7 @@ fn frames(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("zmtp/{body}B"));
         group.throughput(Throughput::Elements(count));
         for (name, topic_peek) in [("pass", 0), ("pass, topic peek 32", 32)] {
-            let limits = Limits {
-                topic_peek,
-                ..Limits::default()
-            };
+            let limits = Limits { topic_peek, ..Limits::default() };
             let mut scanner = Scanner::new(Version::V3_1, SocketType::Pub, limits);
             group.bench_function(name, |b| {
                 b.iter(|| scan(&mut scanner, &chunk, &mut PassAll));

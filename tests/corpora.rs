@@ -14,11 +14,8 @@ use lockgate_tests::{fuzz_wire, fuzz_zmtp};
 /// Every input of a corpus, sorted by name.
 #[expect(clippy::disallowed_methods, reason = "a test reads its own fixtures")]
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let entries =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut inputs: Vec<_> = entries
         .map(|entry| {
             let entry = entry.expect("a readable entry");
@@ -45,11 +42,7 @@ impl Drop for Playing<'_> {
 
 fn replay(target: &str, at_least: usize, entry: fn(&[u8])) {
     let inputs = corpus(target);
-    assert!(
-        inputs.len() >= at_least,
-        "{} inputs for {target}",
-        inputs.len()
-    );
+    assert!(inputs.len() >= at_least, "{} inputs for {target}", inputs.len());
     for (name, input) in &inputs {
         let _playing = Playing(name);
         entry(input);
@@ -120,12 +113,7 @@ fn seeded_streams_hold() {
         let _playing = Playing(&seed);
         let mut dice = Dice(seed);
         let mode = (dice.below(256) | 1) as u8;
-        let mut input = vec![
-            mode,
-            dice.below(256) as u8,
-            dice.below(256) as u8,
-            dice.below(256) as u8,
-        ];
+        let mut input = vec![mode, dice.below(256) as u8, dice.below(256) as u8, dice.below(256) as u8];
         for _ in 0..dice.below(12) {
             input.extend_from_slice(&frame(&mut dice));
         }
@@ -186,18 +174,13 @@ impl Judge for Witness {
 /// A recording's lines as bytes, one read each.
 #[expect(clippy::disallowed_methods, reason = "a test reads its own fixtures")]
 fn recording(name: &str) -> Vec<Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("vectors/zmtp")
-        .join(format!("{name}.hex"));
-    let text =
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/zmtp").join(format!("{name}.hex"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let byte = |pair: &[u8]| {
         let pair = std::str::from_utf8(pair).expect("hex is ASCII");
         u8::from_str_radix(pair, 16).expect("two hex digits")
     };
-    text.lines()
-        .map(|line| line.as_bytes().chunks(2).map(byte).collect())
-        .collect()
+    text.lines().map(|line| line.as_bytes().chunks(2).map(byte).collect()).collect()
 }
 
 /// Plays a recording read by read: the peer (or its fault), and what the judge saw.
@@ -211,10 +194,7 @@ fn replay_recording(name: &str, mut shake: Handshake) -> (Result<Hello, Fault>, 
             match shake.handle(&mut input, &mut sent) {
                 Ok(None) => continue,
                 Ok(Some(peer)) => {
-                    let limits = Limits {
-                        topic_peek: 3,
-                        ..Limits::default()
-                    };
+                    let limits = Limits { topic_peek: 3, ..Limits::default() };
                     let scanner = Scanner::new(peer.version, peer.socket_type, limits);
                     known = Some((peer, scanner));
                 }
@@ -232,46 +212,16 @@ fn replay_recording(name: &str, mut shake: Handshake) -> (Result<Hello, Fault>, 
 
 #[test]
 fn recordings_of_libzmq_read_as_what_they_were() {
-    let requester =
-        Hello::new(Version::V3_1, SocketType::Req, Bytes::new()).expect("no identity is short");
+    let requester = Hello::new(Version::V3_1, SocketType::Req, Bytes::new()).expect("no identity is short");
     let subscriptions = &["+raw.", "+temp.", "-raw."][..];
-    let request = &[
-        " of 0",
-        "part 2, 7 in all",
-        "xxx of 300",
-        "Ping { ttl: 0, context: [] }",
-    ][..];
+    let request = &[" of 0", "part 2, 7 in all", "xxx of 300", "Ping { ttl: 0, context: [] }"][..];
     for (name, version, kind, identity, seen) in [
         ("sub-3.1", Version::V3_1, SocketType::Sub, "", subscriptions),
         ("sub-3.0", Version::V3_1, SocketType::Sub, "", subscriptions),
-        (
-            "sub-2.0",
-            Version::V2_0,
-            SocketType::Sub,
-            "old",
-            subscriptions,
-        ),
-        (
-            "xsub-3.1",
-            Version::V3_1,
-            SocketType::Xsub,
-            "",
-            &["+temp.", "use of 4"],
-        ),
-        (
-            "dealer-3.1",
-            Version::V3_1,
-            SocketType::Dealer,
-            "edge-1",
-            request,
-        ),
-        (
-            "rep-binds-3.1",
-            Version::V3_1,
-            SocketType::Rep,
-            "",
-            &[" of 0", "part 2, 5 in all"],
-        ),
+        ("sub-2.0", Version::V2_0, SocketType::Sub, "old", subscriptions),
+        ("xsub-3.1", Version::V3_1, SocketType::Xsub, "", &["+temp.", "use of 4"]),
+        ("dealer-3.1", Version::V3_1, SocketType::Dealer, "edge-1", request),
+        ("rep-binds-3.1", Version::V3_1, SocketType::Rep, "", &[" of 0", "part 2, 5 in all"]),
     ] {
         let shake = match kind {
             SocketType::Rep => Handshake::dialing(requester.clone()),
@@ -283,8 +233,5 @@ fn recordings_of_libzmq_read_as_what_they_were() {
         assert_eq!(peer.identity, identity, "{name}");
         assert_eq!(witness, seen, "{name}");
     }
-    assert_eq!(
-        replay_recording("plain-3.1", Handshake::accepting()).0,
-        Err(Fault::Mechanism)
-    );
+    assert_eq!(replay_recording("plain-3.1", Handshake::accepting()).0, Err(Fault::Mechanism));
 }

@@ -6,20 +6,15 @@
 
 use bytes::{Bytes, BytesMut};
 use lockgate_proto::zmtp::{
-    Command, CommandVerdict, Counts, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned,
-    Scanner, SocketType, Verdict, Version,
+    Command, CommandVerdict, Counts, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned, Scanner,
+    SocketType, Verdict, Version,
 };
 
 mod reference;
 
 /// Small, so that short inputs reach them.
-const LIMITS: Limits = Limits {
-    max_frame: 4096,
-    max_message: 6000,
-    max_parts: 5,
-    max_command: 600,
-    topic_peek: 0,
-};
+const LIMITS: Limits =
+    Limits { max_frame: 4096, max_message: 6000, max_parts: 5, max_command: 600, topic_peek: 0 };
 
 /// Plays `input` as a whole, byte by byte and in chunks of its own choice, and compares.
 ///
@@ -33,31 +28,16 @@ pub fn fuzz_zmtp(input: &[u8]) {
     let situation = Situation::new(mode, sender, salt);
     let whole = situation.play(stream, usize::MAX, 1);
     assert_eq!(situation.play(stream, 1, 1), whole, "byte by byte");
-    assert_eq!(
-        situation.play(stream, usize::from(cuts % 64) + 1, u64::from(cuts) + 1),
-        whole,
-        "in chunks"
-    );
+    assert_eq!(situation.play(stream, usize::from(cuts % 64) + 1, u64::from(cuts) + 1), whole, "in chunks");
     if let Some(peer) = &whole.peer {
         assert!(whole.traffic.len() <= stream.len());
         let mut encoded = BytesMut::new();
         peer.encode(&mut encoded);
-        assert_eq!(
-            Hello::decode(&encoded).as_ref(),
-            Ok(peer),
-            "a peer that we took crosses between nodes"
-        );
+        assert_eq!(Hello::decode(&encoded).as_ref(), Ok(peer), "a peer that we took crosses between nodes");
         let mut clerk = Clerk::new(salt);
         let (output, end) = reference::scan(&whole.traffic, peer, &situation.limits, &mut clerk);
-        assert_eq!(
-            (&whole.output, &whole.end),
-            (&output, &end),
-            "the obvious parser disagrees"
-        );
-        assert_eq!(
-            whole.asked, clerk.asked,
-            "the obvious parser asked otherwise"
-        );
+        assert_eq!((&whole.output, &whole.end), (&output, &end), "the obvious parser disagrees");
+        assert_eq!(whole.asked, clerk.asked, "the obvious parser asked otherwise");
     }
 }
 
@@ -101,10 +81,7 @@ impl Situation {
         Self {
             ready: (mode & 1 != 0).then_some(ready),
             dialing: (mode & 2 != 0).then_some(kind),
-            limits: Limits {
-                topic_peek: usize::from(salt % 8),
-                ..LIMITS
-            },
+            limits: Limits { topic_peek: usize::from(salt % 8), ..LIMITS },
             salt,
         }
     }
@@ -114,16 +91,8 @@ impl Situation {
         let (mut rest, mut seed) = (stream, seed);
         while !rest.is_empty() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let wish = if longest == 1 {
-                1
-            } else {
-                (seed >> 33) as usize % longest + 1
-            };
-            let here = if longest == usize::MAX {
-                rest.len()
-            } else {
-                wish.min(rest.len())
-            };
+            let wish = if longest == 1 { 1 } else { (seed >> 33) as usize % longest + 1 };
+            let here = if longest == usize::MAX { rest.len() } else { wish.min(rest.len()) };
             let (chunk, after) = rest.split_at(here);
             rest = after;
             table.take(chunk);
@@ -159,9 +128,7 @@ impl<'s> Table<'s> {
         };
         let mut table = Self {
             situation,
-            shake: situation
-                .dialing
-                .map_or_else(Handshake::accepting, |kind| Handshake::dialing(our(kind))),
+            shake: situation.dialing.map_or_else(Handshake::accepting, |kind| Handshake::dialing(our(kind))),
             input: BytesMut::new(),
             sent: BytesMut::new(),
             scanner: None,
@@ -195,11 +162,7 @@ impl<'s> Table<'s> {
     }
 
     fn meet(&mut self, peer: Hello) {
-        self.scanner = Some(Scanner::new(
-            peer.version,
-            peer.socket_type,
-            self.situation.limits,
-        ));
+        self.scanner = Some(Scanner::new(peer.version, peer.socket_type, self.situation.limits));
         self.outcome.peer = Some(peer);
     }
 
@@ -214,11 +177,7 @@ impl<'s> Table<'s> {
                 end => break end,
             }
         };
-        assert!(
-            scanner.carried() <= LIMITS.max_command + 10,
-            "a carry of {}",
-            scanner.carried()
-        );
+        assert!(scanner.carried() <= LIMITS.max_command + 10, "a carry of {}", scanner.carried());
     }
 
     fn outcome(mut self) -> Outcome {
@@ -242,27 +201,21 @@ struct Clerk {
 
 impl Clerk {
     fn new(salt: u8) -> Self {
-        Self {
-            salt,
-            waited: false,
-            asked: Vec::new(),
-        }
+        Self { salt, waited: false, asked: Vec::new() }
     }
 
     /// Sixteen outcomes, chosen by the latest question.
     fn lot(&self) -> u8 {
         let question = self.asked.last().expect("asked before it draws");
-        let sum = question.bytes().fold(u32::from(self.salt), |sum, byte| {
-            sum.wrapping_mul(31) + u32::from(byte)
-        });
+        let sum =
+            question.bytes().fold(u32::from(self.salt), |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
         (sum >> 3) as u8 % 16
     }
 }
 
 impl Judge for Clerk {
     fn message(&mut self, start: &[u8], size: u64, more: bool) -> Verdict {
-        self.asked
-            .push(format!("message {} {size} {more}", start.escape_ascii()));
+        self.asked.push(format!("message {} {size} {more}", start.escape_ascii()));
         match self.lot() {
             0..=3 => Verdict::Drop,
             4 if self.salt & 64 != 0 => Verdict::Close,
@@ -280,11 +233,7 @@ impl Judge for Clerk {
 
     fn part(&mut self, total: u64, parts: u32) -> PartVerdict {
         self.asked.push(format!("part {total} {parts}"));
-        if self.lot() == 0 && self.salt & 64 != 0 {
-            PartVerdict::Close
-        } else {
-            PartVerdict::Pass
-        }
+        if self.lot() == 0 && self.salt & 64 != 0 { PartVerdict::Close } else { PartVerdict::Pass }
     }
 
     fn command(&mut self, command: Command<'_>) -> CommandVerdict {

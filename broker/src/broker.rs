@@ -89,8 +89,10 @@ impl Broker {
     pub fn new(setup: Setup) -> Self {
         let Setup { name, peers, offers, uses, rules, mtu, base, seeds } = setup;
         let offers_here = offers.len();
-        let neighbours = peers.into_iter().zip(seeds).map(|(name, seed)| {
-            Neighbour { name, link: Link::new(base, mtu, seed), reachable: false }
+        let neighbours = peers.into_iter().zip(seeds).map(|(name, seed)| Neighbour {
+            name,
+            link: Link::new(base, mtu, seed),
+            reachable: false,
         });
         Self {
             desk: Desk {
@@ -263,7 +265,9 @@ fn overdue<A: Apps>(connection: Connection, turn: &mut Turn<'_, A>) -> Option<Co
     let due = connection.deadline.is_some_and(|due| due <= turn.now);
     let (connection, phase) = connection.take_phase();
     match phase {
-        Phase::Open(flow) if !due => open::with_flow(connection, flow, turn, |flow, around| flow.turn(around)),
+        Phase::Open(flow) if !due => {
+            open::with_flow(connection, flow, turn, |flow, around| flow.turn(around))
+        }
         Phase::Open(flow) => {
             open::close(&connection, &flow, Outcome::Gone, turn);
             None

@@ -85,14 +85,7 @@ impl Desk {
     }
 
     /// Notes a refused opening.
-    pub(crate) fn deny(
-        &mut self,
-        from: Name,
-        role: Role,
-        socket: SocketType,
-        reason: String,
-        now: Moment,
-    ) {
+    pub(crate) fn deny(&mut self, from: Name, role: Role, socket: SocketType, reason: String, now: Moment) {
         self.tally(role).refused += 1;
         self.note(from, role, socket, What::Open, reason, now);
     }

@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use lockgate_proto::device::LinkDatagram;
 use lockgate_proto::now::Moment;
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
-    Event, Incoming, ServerConfig, StreamEvent, TransportConfig, ValidationTokenConfig, VarInt,
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
+    Incoming, ServerConfig, StreamEvent, TransportConfig, ValidationTokenConfig, VarInt,
 };
 
 use clock::LinkClock;
@@ -195,8 +195,7 @@ impl Link {
             return;
         }
         self.scratch.clear();
-        let Ok((handle, connection)) = self.endpoint.accept(incoming, at, &mut self.scratch, None)
-        else {
+        let Ok((handle, connection)) = self.endpoint.accept(incoming, at, &mut self.scratch, None) else {
             return;
         };
         if let Some(mut old) = self.serves.replace(Half { handle, connection }) {

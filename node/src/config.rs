@@ -10,8 +10,8 @@ mod peer;
 mod prefix;
 mod services;
 
-pub use check::check;
 pub use crate::machine::apps::Endpoint;
+pub use check::check;
 pub use load::{Loaded, load, read};
 pub use peer::{Peer, PeerLines};
 pub use prefix::Prefix;
@@ -83,11 +83,7 @@ impl Config {
         let mut mistakes = Mistakes::new(file);
         let mut warnings = Mistakes::new(file);
         let root = document::parse(text, &mut mistakes);
-        let mut reader = Reader {
-            base,
-            mistakes: &mut mistakes,
-            warnings: &mut warnings,
-        };
+        let mut reader = Reader { base, mistakes: &mut mistakes, warnings: &mut warnings };
         let config = root.and_then(|root| reader.config(file, &root));
         let warnings = warnings.into_list();
         let config = config.map(|config| Self { warnings, ..config });
@@ -115,9 +111,7 @@ impl Reader<'_> {
         }
         let node = self.node(file, root);
         let name = node.as_ref().map_or("", |node| node.name.as_str());
-        let addresses = node
-            .as_ref()
-            .map_or(&[][..], |node| node.addresses.as_slice());
+        let addresses = node.as_ref().map_or(&[][..], |node| node.addresses.as_slice());
         let peers = self.peers(root, name, addresses);
         let offers = self.offers(root);
         let uses = self.uses(root, name, &peers);
@@ -137,10 +131,7 @@ impl Reader<'_> {
         }
         let table = root.table("node", self.mistakes)?;
         table.only(&KNOWN_IN_NODE, self.mistakes);
-        let name = self.name(
-            table,
-            "write  name = \"edge-north\" , as the policy calls this node",
-        );
+        let name = self.name(table, "write  name = \"edge-north\" , as the policy calls this node");
         let key = self.secret_path(
             table,
             "key",
@@ -202,8 +193,7 @@ impl Reader<'_> {
             match text.value.parse() {
                 Ok(address) if addresses.contains(&address) => {
                     let problem = format!("{address} is listed twice");
-                    self.mistakes
-                        .note(text.line, "node.address", problem, "keep one of the two");
+                    self.mistakes.note(text.line, "node.address", problem, "keep one of the two");
                 }
                 Ok(address) => addresses.push(address),
                 Err(_) => {
@@ -258,12 +248,7 @@ impl Reader<'_> {
     fn path(&mut self, table: &Table, key: &str) -> Option<PathBuf> {
         let text = table.text(key, self.mistakes)?;
         if text.value.is_empty() || text.value.contains('\0') {
-            table.note(
-                key,
-                "this is no path",
-                "write the path of a file",
-                self.mistakes,
-            );
+            table.note(key, "this is no path", "write the path of a file", self.mistakes);
             return None;
         }
         Some(self.base.join(text.value))
@@ -289,13 +274,12 @@ impl Reader<'_> {
 
 const KNOWN: [&str; 5] = ["node", "tun", "peer", "offer", "use"];
 
-const KNOWN_IN_NODE: [&str; 7] = [
-    "name", "key", "address", "listen", "policy", "control", "spin",
-];
+const KNOWN_IN_NODE: [&str; 7] = ["name", "key", "address", "listen", "policy", "control", "spin"];
 
 const EMPTY_MEND: &str = "`lockgate init` writes a commented one";
 
-const NODE_MEND: &str = "write a section [node] with name, key, address, listen and policy  (`lockgate init` writes one)";
+const NODE_MEND: &str =
+    "write a section [node] with name, key, address, listen and policy  (`lockgate init` writes one)";
 
 /// Looking for work longer than this never pays: a sleeping loop wakes sooner.
 const LONGEST_SPIN: Duration = Duration::from_millis(10);

@@ -82,42 +82,18 @@ pub fn serve(path: &Path, waker: Waker) -> Result<ControlServer, ControlError> {
     serve_with(path, waker, PATIENCE)
 }
 
-fn serve_with(
-    path: &Path,
-    waker: Waker,
-    patience: Duration,
-) -> Result<ControlServer, ControlError> {
-    let socket = UnixSocket::bind(
-        &format!("the control socket {}", path.display()),
-        path,
-        MODE,
-        64,
-    )?;
+fn serve_with(path: &Path, waker: Waker, patience: Duration) -> Result<ControlServer, ControlError> {
+    let socket = UnixSocket::bind(&format!("the control socket {}", path.display()), path, MODE, 64)?;
     let (tell, requests) = sync_channel(QUEUE);
     let (stop, stopped) = oneshot::channel();
-    let server = server::Server {
-        tell,
-        waker,
-        patience,
-    };
-    let thread = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .and_then(|runtime| {
+    let server = server::Server { tell, waker, patience };
+    let thread =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().and_then(|runtime| {
             let named = thread::Builder::new().name("lockgate-control".into());
             named.spawn(move || runtime.block_on(server.run(socket, stopped)))
         });
-    let thread = thread.map_err(|source| ControlError::Serve {
-        path: path.into(),
-        source,
-    })?;
-    Ok(ControlServer {
-        requests,
-        path: path.into(),
-        stop: Some(stop),
-        thread: Some(thread),
-    })
+    let thread = thread.map_err(|source| ControlError::Serve { path: path.into(), source })?;
+    Ok(ControlServer { requests, path: path.into(), stop: Some(stop), thread: Some(thread) })
 }
 
 impl ControlServer {

@@ -111,7 +111,8 @@ impl EventLoop {
     /// # Errors
     /// When a socket cannot be watched.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { node, clock, udp, mut locals, entrances, control, signals, stop, spin, tap, reload } = parts;
+        let Parts { node, clock, udp, mut locals, entrances, control, signals, stop, spin, tap, reload } =
+            parts;
         locals.poller().register(&udp, UDP, Interest::Read)?;
         for (token, (_, listener)) in (UDP + 1..).zip(&entrances) {
             locals.poller().register(listener, token, Interest::Read)?;

@@ -136,7 +136,9 @@ impl Node {
     /// Calls every peer whose address is known.
     pub fn start(&mut self, now: Now, out: &mut impl Outbox) {
         for peer in &self.peers {
-            if peer.callable && let Err(reason) = self.device.begin_handshake(peer.id, now, out) {
+            if peer.callable
+                && let Err(reason) = self.device.begin_handshake(peer.id, now, out)
+            {
                 self.discards.note(reason);
             }
         }

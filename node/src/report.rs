@@ -30,11 +30,8 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
     let services = broker.services();
     let offers = services.iter().filter(|service| service.offered).count();
     let services = services.iter().enumerate().map(|(place, service)| {
-        let door = if service.offered {
-            Door::Offer(OfferId(place))
-        } else {
-            Door::Use(UseId(place - offers))
-        };
+        let door =
+            if service.offered { Door::Offer(OfferId(place)) } else { Door::Use(UseId(place - offers)) };
         let endpoint = facts.endpoints.iter().find(|(other, _)| *other == door);
         json!({
             "service": &*service.service,

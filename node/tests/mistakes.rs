@@ -155,33 +155,21 @@ const IN_BOTH: [(usize, &str, &str, &str, &str); 8] = [
 
 fn with_line(text: &str, number: usize, instead: &str) -> String {
     let line = |(at, line)| if at + 1 == number { instead } else { line };
-    text.lines()
-        .enumerate()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn expect(found: &[Mistake], row: (usize, &str, &str, &str, &str)) {
     let (line, instead, key, problem, mend) = row;
     let of_key = |mistake: &&Mistake| mistake.key == key && mistake.problem.contains(problem);
-    let hit = found
-        .iter()
-        .find(of_key)
-        .unwrap_or_else(|| panic!("{instead:?}: no {key}: {problem} in {found:#?}"));
+    let hit =
+        found.iter().find(of_key).unwrap_or_else(|| panic!("{instead:?}: no {key}: {problem} in {found:#?}"));
     assert!(hit.mend.contains(mend), "{instead:?}: {hit}");
     assert_eq!(hit.file, "lockgate.toml");
     // A key that is missing is told at its section, which stands above.
     let told_at_section = problem == "missing" || problem.starts_with("neither");
     let last = line + instead.lines().count().max(1) - 1;
-    assert!(
-        told_at_section && hit.line < line || (line..=last).contains(&hit.line),
-        "{instead:?}: {hit}"
-    );
-    assert!(
-        !hit.to_string().contains("AQEBAQEB"),
-        "a key is never repeated"
-    );
+    assert!(told_at_section && hit.line < line || (line..=last).contains(&hit.line), "{instead:?}: {hit}");
+    assert!(!hit.to_string().contains("AQEBAQEB"), "a key is never repeated");
 }
 
 #[test]
@@ -193,18 +181,9 @@ fn the_examples_of_this_test_are_valid() {
     assert_eq!(config.key, Path::new("/etc/lockgate/north.key"));
     assert_eq!(config.spin, Some(std::time::Duration::from_micros(50)));
     assert_eq!(config.peers[1].addresses[0].to_string(), "10.77.1.0/24");
-    assert_eq!(
-        config.offers[0].place,
-        Place::Connect(Endpoint::Tcp(([127, 0, 0, 1], 5556).into()))
-    );
-    assert_eq!(
-        config.uses[0].from.as_deref(),
-        Some(&["edge-south".to_owned()][..])
-    );
-    assert_eq!(
-        config.uses[1].listen,
-        Endpoint::Ipc(PathBuf::from("/etc/lockgate/alarms.sock"))
-    );
+    assert_eq!(config.offers[0].place, Place::Connect(Endpoint::Tcp(([127, 0, 0, 1], 5556).into())));
+    assert_eq!(config.uses[0].from.as_deref(), Some(&["edge-south".to_owned()][..]));
+    assert_eq!(config.uses[1].listen, Endpoint::Ipc(PathBuf::from("/etc/lockgate/alarms.sock")));
 }
 
 #[test]
@@ -230,18 +209,14 @@ fn every_mistake_that_shows_with_the_policy_names_its_line_its_key_and_the_mend(
 #[test]
 fn a_use_that_no_rule_allows_names_the_nearest_rule() {
     let config = Config::parse("lockgate.toml", CONFIG, Path::new("/")).expect("valid");
-    let refused = POLICY.replace(
-        "id = \"work\"\nfrom = \"role=sensor-gw\"",
-        "id = \"work\"\nfrom = \"role=hmi\"",
-    );
+    let refused =
+        POLICY.replace("id = \"work\"\nfrom = \"role=sensor-gw\"", "id = \"work\"\nfrom = \"role=hmi\"");
     let policy = Policy::parse("policy.toml", &refused).expect("valid");
     let found = check(&config, &policy);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!((found[0].line, found[0].key.as_str()), (24, "use.from"));
     assert!(
-        found[0]
-            .problem
-            .contains("nearest rule work (policy.toml:22): it is for role=hmi"),
+        found[0].problem.contains("nearest rule work (policy.toml:22): it is for role=hmi"),
         "{}",
         found[0]
     );
@@ -263,18 +238,11 @@ fn an_empty_configuration_and_a_missing_section_are_told() {
     for (text, problem, mend) in [
         ("", "empty", "lockgate init"),
         ("# nothing\n", "empty", "lockgate init"),
-        (
-            "[[use]]\nservice = \"a\"\nlisten = \"ipc://a\"\n",
-            "missing",
-            "[node]",
-        ),
+        ("[[use]]\nservice = \"a\"\nlisten = \"ipc://a\"\n", "missing", "[node]"),
         ("[node\n", "not TOML", "brackets"),
     ] {
         let found = Config::parse("lockgate.toml", text, Path::new("/")).expect_err(text);
-        assert!(
-            found[0].problem.contains(problem) && found[0].mend.contains(mend),
-            "{text:?}: {found:#?}"
-        );
+        assert!(found[0].problem.contains(problem) && found[0].mend.contains(mend), "{text:?}: {found:#?}");
     }
 }
 
@@ -283,9 +251,7 @@ fn an_empty_configuration_and_a_missing_section_are_told() {
 fn no_text_makes_the_parser_panic() {
     let mut state = 11_u64;
     let mut random = move |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap_or(0) % below
     };
     let (mut valid, mut mistaken) = (0, 0);
@@ -307,8 +273,5 @@ fn no_text_makes_the_parser_panic() {
             }
         }
     }
-    assert!(
-        valid > 50 && mistaken > 1000,
-        "{valid} valid, {mistaken} mistaken"
-    );
+    assert!(valid > 50 && mistaken > 1000, "{valid} valid, {mistaken} mistaken");
 }

@@ -30,8 +30,7 @@ pub struct AeadKey(LessSafeKey);
 impl AeadKey {
     /// The key with these bytes.
     pub fn new(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key)
-            .expect("a ChaCha20-Poly1305 key is any 32 bytes");
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("a ChaCha20-Poly1305 key is any 32 bytes");
         Self(LessSafeKey::new(key))
     }
 
@@ -40,9 +39,8 @@ impl AeadKey {
     /// # Panics
     /// Where `buffer` has no room for the tag: its length is ours, never a peer's.
     pub fn seal(&self, counter: u64, associated: &[u8], buffer: &mut [u8]) {
-        let (plaintext, room) = buffer
-            .split_last_chunk_mut::<TAG_LEN>()
-            .expect("the caller leaves room for the tag");
+        let (plaintext, room) =
+            buffer.split_last_chunk_mut::<TAG_LEN>().expect("the caller leaves room for the tag");
         let tag = self
             .0
             .seal_in_place_separate_tag(nonce(counter), Aad::from(associated), plaintext)
@@ -60,9 +58,7 @@ impl AeadKey {
         associated: &[u8],
         buffer: &'b mut [u8],
     ) -> Result<&'b mut [u8], Discard> {
-        self.0
-            .open_in_place(nonce(counter), Aad::from(associated), buffer)
-            .map_err(|_| Discard::NotAuthentic)
+        self.0.open_in_place(nonce(counter), Aad::from(associated), buffer).map_err(|_| Discard::NotAuthentic)
     }
 }
 
@@ -109,8 +105,8 @@ impl Default for Hasher {
 
 /// Keyed BLAKE2s-128 of the parts, one after another. The key has 1 to 32 bytes.
 pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; MAC_LEN] {
-    let mut mac = <Blake2sMac<U16> as Mac>::new_from_slice(key)
-        .expect("the MAC keys here have 16 or 32 bytes");
+    let mut mac =
+        <Blake2sMac<U16> as Mac>::new_from_slice(key).expect("the MAC keys here have 16 or 32 bytes");
     for part in parts {
         Mac::update(&mut mac, part);
     }

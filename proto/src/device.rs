@@ -199,12 +199,7 @@ impl Device {
             deadlines: BTreeSet::new(),
             mtu: DEFAULT_MTU,
         };
-        Self {
-            core,
-            peers: BTreeMap::new(),
-            by_key: BTreeMap::new(),
-            next_id: 0,
-        }
+        Self { core, peers: BTreeMap::new(), by_key: BTreeMap::new(), next_id: 0 }
     }
 
     /// Our name.
@@ -229,15 +224,9 @@ impl Device {
         if self.by_key.contains_key(&key) {
             return Err(AddPeerError::Duplicate);
         }
-        self.core
-            .identity
-            .know(key)
-            .map_err(|_| AddPeerError::LowOrder)?;
+        self.core.identity.know(key).map_err(|_| AddPeerError::LowOrder)?;
         let id = PeerId(self.next_id);
-        self.next_id = self
-            .next_id
-            .checked_add(1)
-            .expect("a device sees fewer than 2^32 peers in its life");
+        self.next_id = self.next_id.checked_add(1).expect("a device sees fewer than 2^32 peers in its life");
         let preshared = config.preshared_key.unwrap_or_else(PresharedKey::absent);
         let mut peer = Peer::new(key, preshared, config.endpoint);
         peer.timers.set_interval(config.keepalive, now);
@@ -332,22 +321,14 @@ impl Device {
     ///
     /// # Errors
     /// [`Discard::NoSuchPeer`] or [`Discard::NoEndpoint`].
-    pub fn begin_handshake(
-        &mut self,
-        peer: PeerId,
-        now: Now,
-        out: &mut impl Outbox,
-    ) -> Result<(), Discard> {
+    pub fn begin_handshake(&mut self, peer: PeerId, now: Now, out: &mut impl Outbox) -> Result<(), Discard> {
         let state = self.peers.get_mut(&peer).ok_or(Discard::NoSuchPeer)?;
         self.core.begin(peer, state, now, out)
     }
 
     /// When to call [`Device::handle_timeout`] next, and why. Now and then it is early: what it was for has meanwhile happened.
     pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
-        self.core
-            .deadlines
-            .first()
-            .map(|(moment, _, wake)| (*moment, *wake))
+        self.core.deadlines.first().map(|(moment, _, wake)| (*moment, *wake))
     }
 
     /// The next news.
@@ -373,9 +354,7 @@ impl Device {
 
     /// Whether what is sent to a peer now goes out at once.
     pub fn session_ready(&self, peer: PeerId, now: Now) -> bool {
-        self.peers
-            .get(&peer)
-            .is_some_and(|peer| peer.keyring.is_ready(now))
+        self.peers.get(&peer).is_some_and(|peer| peer.keyring.is_ready(now))
     }
 }
 
@@ -393,10 +372,7 @@ impl Core {
         let Some((moment, wake)) = peer.timers.next() else {
             return;
         };
-        if peer
-            .scheduled
-            .is_some_and(|(scheduled, _)| scheduled <= moment)
-        {
+        if peer.scheduled.is_some_and(|(scheduled, _)| scheduled <= moment) {
             return;
         }
         self.unschedule(id, peer);

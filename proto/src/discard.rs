@@ -85,10 +85,7 @@ mod tests {
         for (at, reason) in Discard::ALL.iter().enumerate() {
             assert_eq!(reason.index(), at, "{reason:?}");
             assert!(
-                reason
-                    .name()
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
+                reason.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
                 "{reason:?}"
             );
             assert!(names.insert(reason.name()), "{reason:?}");

@@ -33,10 +33,7 @@ pub fn parse(text: &str, mistakes: &mut Mistakes) -> Option<Table> {
         mistakes.note(
             0,
             "",
-            format!(
-                "the file has {} bytes; at most {MAX_TEXT} are read",
-                text.len()
-            ),
+            format!("the file has {} bytes; at most {MAX_TEXT} are read", text.len()),
             "split it up, or remove what does not belong here",
         );
         return None;
@@ -74,11 +71,7 @@ fn table(from: &DeTable<'_>, line: usize, path: String, lines: &Lines) -> Table 
             let line = lines.at(key.span().start);
             let path = join(&path, &name);
             let value = convert(value.get_ref(), line, &path, lines);
-            Entry {
-                key: name,
-                line,
-                value,
-            }
+            Entry { key: name, line, value }
         })
         .collect();
     Table::new(line, path, entries)
@@ -93,29 +86,17 @@ fn convert(from: &DeValue<'_>, line: usize, path: &str, lines: &Lines) -> Value 
         DeValue::Float(_) => Value::Other("a number with a point"),
         DeValue::Boolean(truth) => Value::Truth(*truth),
         DeValue::Datetime(moment) => match (moment.date, moment.time) {
-            (Some(date), None) => Value::Date(Date {
-                year: date.year,
-                month: date.month,
-                day: date.day,
-            }),
+            (Some(date), None) => Value::Date(Date { year: date.year, month: date.month, day: date.day }),
             _ => Value::Other("a time"),
         },
-        DeValue::Array(items) => Value::List(
-            items
-                .iter()
-                .map(|item| list_item(item, path, lines))
-                .collect(),
-        ),
+        DeValue::Array(items) => Value::List(items.iter().map(|item| list_item(item, path, lines)).collect()),
         DeValue::Table(inner) => Value::Table(table(inner, line, path.to_string(), lines)),
     }
 }
 
 fn list_item(item: &Spanned<DeValue<'_>>, path: &str, lines: &Lines) -> Spot<Value> {
     let line = lines.at(item.span().start);
-    Spot {
-        value: convert(item.get_ref(), line, path, lines),
-        line,
-    }
+    Spot { value: convert(item.get_ref(), line, path, lines), line }
 }
 
 fn integer(number: &DeInteger<'_>) -> Option<i64> {
@@ -123,11 +104,7 @@ fn integer(number: &DeInteger<'_>) -> Option<i64> {
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_string()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_string() } else { format!("{path}.{key}") }
 }
 
 /// Where each line begins, to turn a byte offset into a line number.
@@ -135,11 +112,7 @@ struct Lines(Vec<usize>);
 
 impl Lines {
     fn of(text: &str) -> Self {
-        let starts = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n')
-            .map(|(at, _)| at + 1);
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Self(core::iter::once(0).chain(starts).collect())
     }
 
@@ -167,26 +140,14 @@ mod tests {
             read("b = 1\na = 2\n\n[z.y]\nk = [\n 'one',\n 'two',\n]\n[[l]]\nx = 1\n[[l]]\nx = 2\n");
         assert_eq!(mistakes, []);
         let root = root.expect("it is TOML");
-        let seen: Vec<_> = root
-            .entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), entry.line))
-            .collect();
+        let seen: Vec<_> = root.entries.iter().map(|entry| (entry.key.as_str(), entry.line)).collect();
         assert_eq!(seen, [("b", 1), ("a", 2), ("z", 4), ("l", 9)]);
-        let Some(Value::Table(z)) = root.value("z") else {
-            panic!("z is a table")
-        };
-        let Some(Value::Table(y)) = z.value("y") else {
-            panic!("y is a table")
-        };
+        let Some(Value::Table(z)) = root.value("z") else { panic!("z is a table") };
+        let Some(Value::Table(y)) = z.value("y") else { panic!("y is a table") };
         assert_eq!((y.line, y.path.as_str()), (4, "z.y"));
-        let Some(Value::List(k)) = y.value("k") else {
-            panic!("k is a list")
-        };
+        let Some(Value::List(k)) = y.value("k") else { panic!("k is a list") };
         assert_eq!(k.iter().map(|item| item.line).collect::<Vec<_>>(), [6, 7]);
-        let Some(Value::List(l)) = root.value("l") else {
-            panic!("l is a list")
-        };
+        let Some(Value::List(l)) = root.value("l") else { panic!("l is a list") };
         assert_eq!(l.iter().map(|item| item.line).collect::<Vec<_>>(), [9, 11]);
     }
 
@@ -201,9 +162,7 @@ mod tests {
             ("s = { x = 1, x = 2 }\n", 1, "x", "given twice"),
         ] {
             let (_, mistakes) = read(text);
-            let first = mistakes
-                .first()
-                .unwrap_or_else(|| panic!("{text:?} is a mistake"));
+            let first = mistakes.first().unwrap_or_else(|| panic!("{text:?} is a mistake"));
             assert_eq!((first.line, first.key.as_str()), (line, key), "{text:?}");
             assert!(first.problem.contains(words), "{text:?}: {first}");
         }

@@ -75,12 +75,8 @@ impl PrivateKey {
 
     /// X25519 with `other`; `None` where the result would be all zero (a low-order point: anyone could know it).
     pub fn agree(&self, other: &PublicKey) -> Option<SharedSecret> {
-        let shared = self
-            .0
-            .diffie_hellman(&x25519_dalek::PublicKey::from(other.0));
-        shared
-            .was_contributory()
-            .then(|| SharedSecret(Zeroizing::new(shared.to_bytes())))
+        let shared = self.0.diffie_hellman(&x25519_dalek::PublicKey::from(other.0));
+        shared.was_contributory().then(|| SharedSecret(Zeroizing::new(shared.to_bytes())))
     }
 }
 
@@ -244,9 +240,8 @@ mod tests {
                 "95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957",
             ),
         ] {
-            let agreed = PrivateKey::from_bytes(hex(scalar))
-                .agree(&PublicKey::from_bytes(hex(point)))
-                .unwrap();
+            let agreed =
+                PrivateKey::from_bytes(hex(scalar)).agree(&PublicKey::from_bytes(hex(point))).unwrap();
             assert_eq!(agreed.as_bytes(), &hex(result));
         }
     }
@@ -259,48 +254,21 @@ mod tests {
         for (text, error) in [
             ("", KeyError::Length(0)),
             (&key[..43], KeyError::Length(43)),
-            (
-                "GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXA=\n",
-                KeyError::Length(45),
-            ),
-            (
-                "GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXAA",
-                KeyError::NotBase64,
-            ),
-            (
-                "GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnX==",
-                KeyError::NotBase64,
-            ),
-            (
-                "GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFn_A=",
-                KeyError::NotBase64,
-            ),
-            (
-                "GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXB=",
-                KeyError::NotBase64,
-            ),
+            ("GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXA=\n", KeyError::Length(45)),
+            ("GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXAA", KeyError::NotBase64),
+            ("GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnX==", KeyError::NotBase64),
+            ("GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFn_A=", KeyError::NotBase64),
+            ("GCTwLjzN2CoHKyGJYs8kCzBBTVaFkhS4TPmHcWvFnXB=", KeyError::NotBase64),
         ] {
             assert_eq!(PublicKey::from_base64(text).unwrap_err(), error, "{text:?}");
-            assert_eq!(
-                PrivateKey::from_base64(text).unwrap_err(),
-                error,
-                "{text:?}"
-            );
-            assert_eq!(
-                PresharedKey::from_base64(text).unwrap_err(),
-                error,
-                "{text:?}"
-            );
+            assert_eq!(PrivateKey::from_base64(text).unwrap_err(), error, "{text:?}");
+            assert_eq!(PresharedKey::from_base64(text).unwrap_err(), error, "{text:?}");
         }
     }
 
     #[test]
     fn secrets_do_not_print() {
-        let text = format!(
-            "{:?} {:?}",
-            PrivateKey::from_bytes([7; 32]),
-            PresharedKey::from_bytes([7; 32])
-        );
+        let text = format!("{:?} {:?}", PrivateKey::from_bytes([7; 32]), PresharedKey::from_bytes([7; 32]));
         assert_eq!(text, "PrivateKey(..) PresharedKey(..)");
     }
 
@@ -316,10 +284,7 @@ mod tests {
             hex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
             hex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
         ] {
-            assert!(
-                private.agree(&PublicKey::from_bytes(point)).is_none(),
-                "{point:02x?}"
-            );
+            assert!(private.agree(&PublicKey::from_bytes(point)).is_none(), "{point:02x?}");
         }
     }
 

@@ -54,9 +54,7 @@ impl Identity {
         Self {
             own: Arc::new(Own { private, public }),
             peers: Arc::default(),
-            params: PROTOCOL
-                .parse()
-                .expect("the protocol's name is one that snow knows"),
+            params: PROTOCOL.parse().expect("the protocol's name is one that snow knows"),
         }
     }
 
@@ -94,10 +92,7 @@ impl Identity {
             .and_then(|builder| builder.prologue(PROLOGUE))
             .expect("each is set once");
         let state = match remote {
-            Some(remote) => builder
-                .remote_public_key(remote.as_bytes())
-                .expect("set once")
-                .build_initiator(),
+            Some(remote) => builder.remote_public_key(remote.as_bytes()).expect("set once").build_initiator(),
             None => builder.build_responder(),
         };
         state.expect("the resolver has every primitive of the protocol")
@@ -127,15 +122,9 @@ impl Initiator {
         secret: &mut dyn Entropy,
         message: &mut [u8; NOISE_INITIATION_LEN],
     ) -> Result<Self, Discard> {
-        let shared = identity
-            .peers
-            .get(remote)
-            .ok_or(Discard::NoSuchPeer)?
-            .clone();
+        let shared = identity.peers.get(remote).ok_or(Discard::NoSuchPeer)?.clone();
         let mut state = identity.state(Known::One(*remote, shared), drawn(secret), Some(remote));
-        state
-            .write_message(&timestamp.to_bytes(), message)
-            .map_err(|_| Discard::LowOrder)?;
+        state.write_message(&timestamp.to_bytes(), message).map_err(|_| Discard::LowOrder)?;
         Ok(Self(state))
     }
 
@@ -148,15 +137,10 @@ impl Initiator {
         preshared: &PresharedKey,
         message: &[u8; NOISE_RESPONSE_LEN],
     ) -> Result<SessionKeys, Discard> {
-        self.0
-            .set_psk(PSK_LOCATION, preshared.as_bytes())
-            .expect("the key has 32 bytes, the place exists");
+        self.0.set_psk(PSK_LOCATION, preshared.as_bytes()).expect("the key has 32 bytes, the place exists");
         self.0.read_message(message, &mut []).map_err(reason)?;
         let (to_responder, to_initiator) = split(&mut self.0);
-        Ok(SessionKeys {
-            send: to_responder,
-            receive: to_initiator,
-        })
+        Ok(SessionKeys { send: to_responder, receive: to_initiator })
     }
 }
 
@@ -177,11 +161,7 @@ impl Responder {
         secret: &mut dyn Entropy,
         message: &[u8; NOISE_INITIATION_LEN],
     ) -> Result<Self, Discard> {
-        let mut state = identity.state(
-            Known::Many(Arc::clone(&identity.peers)),
-            drawn(secret),
-            None,
-        );
+        let mut state = identity.state(Known::Many(Arc::clone(&identity.peers)), drawn(secret), None);
         let mut payload = [0; Tai64n::LEN];
         match state.read_message(message, &mut payload) {
             Ok(Tai64n::LEN) => {}
@@ -190,11 +170,7 @@ impl Responder {
             Err(error) => return Err(reason(error)),
         }
         let remote = remote(&state).ok_or(Discard::NotAuthentic)?;
-        Ok(Self {
-            state,
-            remote,
-            timestamp: Tai64n::from_bytes(payload),
-        })
+        Ok(Self { state, remote, timestamp: Tai64n::from_bytes(payload) })
     }
 
     /// Who sent it: proven by the handshake.
@@ -219,14 +195,9 @@ impl Responder {
         self.state
             .set_psk(PSK_LOCATION, preshared.as_bytes())
             .expect("the key has 32 bytes, the place exists");
-        self.state
-            .write_message(&[], message)
-            .map_err(|_| Discard::LowOrder)?;
+        self.state.write_message(&[], message).map_err(|_| Discard::LowOrder)?;
         let (to_responder, to_initiator) = split(&mut self.state);
-        Ok(SessionKeys {
-            send: to_initiator,
-            receive: to_responder,
-        })
+        Ok(SessionKeys { send: to_initiator, receive: to_responder })
     }
 }
 
@@ -237,11 +208,7 @@ fn drawn(secret: &mut dyn Entropy) -> Zeroizing<[u8; KEY_LEN]> {
 }
 
 fn remote(state: &HandshakeState) -> Option<PublicKey> {
-    state
-        .get_remote_static()?
-        .try_into()
-        .ok()
-        .map(PublicKey::from_bytes)
+    state.get_remote_static()?.try_into().ok().map(PublicKey::from_bytes)
 }
 
 /// The static-static agreement fails for keys that we do not know, before any arithmetic is spent on them.

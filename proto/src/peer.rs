@@ -129,10 +129,7 @@ impl Peer {
     /// # Errors
     /// [`Discard::StaleInitiation`] or [`Discard::RateLimited`].
     pub fn accept_initiation(&mut self, timestamp: Tai64n, now: Now) -> Result<(), Discard> {
-        if self
-            .last_timestamp_received
-            .is_some_and(|last| timestamp <= last)
-        {
+        if self.last_timestamp_received.is_some_and(|last| timestamp <= last) {
             return Err(Discard::StaleInitiation);
         }
         // A clock that went back must not keep a peer out, so only a last time that is in the past counts.
@@ -162,15 +159,8 @@ mod tests {
             (20, 11, Ok(())),
             (5, 12, Ok(())),
         ] {
-            let now = Now {
-                instant: Moment::new(Duration::from_millis(millis)),
-                wall: Duration::ZERO,
-            };
-            assert_eq!(
-                peer.accept_initiation(stamp(second), now),
-                expected,
-                "{millis} ms, stamp {second}"
-            );
+            let now = Now { instant: Moment::new(Duration::from_millis(millis)), wall: Duration::ZERO };
+            assert_eq!(peer.accept_initiation(stamp(second), now), expected, "{millis} ms, stamp {second}");
         }
     }
 }

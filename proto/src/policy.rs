@@ -49,13 +49,10 @@ impl Policy {
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Mistakes::new(file);
         let mut warnings = Mistakes::new(file);
-        let policy = document::parse(text, &mut mistakes)
-            .map(|root| read(file, &root, &mut mistakes, &mut warnings));
+        let policy =
+            document::parse(text, &mut mistakes).map(|root| read(file, &root, &mut mistakes, &mut warnings));
         match policy {
-            Some(policy) if mistakes.is_empty() => Ok(Self {
-                warnings: warnings.into_list(),
-                ..policy
-            }),
+            Some(policy) if mistakes.is_empty() => Ok(Self { warnings: warnings.into_list(), ..policy }),
             _ => Err(mistakes.into_list()),
         }
     }
@@ -84,10 +81,7 @@ fn read(file: &str, root: &Table, mistakes: &mut Mistakes, warnings: &mut Mistak
     read_default(root, mistakes);
     policy.tags = tags::read_vocabulary(root, mistakes);
     policy.nodes = tags::read_nodes(root, &policy.tags, mistakes);
-    let names = tags::Names {
-        tags: &policy.tags,
-        nodes: &policy.nodes,
-    };
+    let names = tags::Names { tags: &policy.tags, nodes: &policy.nodes };
     policy.services = service::read_all(root, &names, mistakes, warnings);
     policy.allows = allow::read_all(root, &names, &policy.services, mistakes, warnings);
     require_rules(root, &policy, mistakes);
@@ -111,9 +105,7 @@ fn lines_of(root: &Table, key: &str) -> Vec<usize> {
     match root.entry(key) {
         None => Vec::new(),
         Some(entry) => match &entry.value {
-            document::Value::List(items) if !items.is_empty() => {
-                items.iter().map(|item| item.line).collect()
-            }
+            document::Value::List(items) if !items.is_empty() => items.iter().map(|item| item.line).collect(),
             _ => [entry.line].into(),
         },
     }
@@ -131,10 +123,7 @@ fn read_default(root: &Table, mistakes: &mut Mistakes) {
         return;
     };
     if default.value != "deny" {
-        let problem = format!(
-            "{} is not accepted: what no rule allows is denied",
-            quoted(default.value)
-        );
+        let problem = format!("{} is not accepted: what no rule allows is denied", quoted(default.value));
         root.note("default", problem, "write  default = \"deny\"", mistakes);
     }
 }
@@ -142,22 +131,10 @@ fn read_default(root: &Table, mistakes: &mut Mistakes) {
 /// A service that no rule names is a mistake: its author believes that somebody can use it.
 fn require_rules(root: &Table, policy: &Policy, mistakes: &mut Mistakes) {
     let named = tags::names_in(root, "allow", "to");
-    for service in policy
-        .services
-        .values()
-        .filter(|service| !named.contains(&service.name.as_str()))
-    {
+    for service in policy.services.values().filter(|service| !named.contains(&service.name.as_str())) {
         let key = format!("service.{}", service.name);
-        let mend = format!(
-            "add an [[allow]] with  to = \"{}\" , or remove the service",
-            service.name
-        );
-        mistakes.note(
-            service.line,
-            &key,
-            "a service without a rule: nobody may use it",
-            mend,
-        );
+        let mend = format!("add an [[allow]] with  to = \"{}\" , or remove the service", service.name);
+        mistakes.note(service.line, &key, "a service without a rule: nobody may use it", mend);
     }
 }
 
@@ -184,17 +161,8 @@ fn meant<'k>(
     format!("known are: {}", listed.join(", "))
 }
 
-const KNOWN: [&str; 9] = [
-    "default",
-    "tags",
-    "nodes",
-    "service",
-    "allow",
-    "forbid",
-    "test",
-    "capability",
-    "rules",
-];
+const KNOWN: [&str; 9] =
+    ["default", "tags", "nodes", "service", "allow", "forbid", "test", "capability", "rules"];
 
 const UNBUILT: [(&str, &str); 4] = [
     ("forbid", "an invariant"),

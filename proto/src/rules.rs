@@ -77,11 +77,7 @@ impl ServiceRule {
 
     /// The offering socket types that can talk to a using `socket`.
     fn answering(&self, socket: SocketType) -> Vec<SocketType> {
-        self.sockets
-            .iter()
-            .copied()
-            .filter(|offered| offered.matches(socket))
-            .collect()
+        self.sockets.iter().copied().filter(|offered| offered.matches(socket)).collect()
     }
 }
 
@@ -153,22 +149,12 @@ impl Rules {
                 limits: allow.limits,
             });
         }
-        Self {
-            generation,
-            origin: Origin::Policy,
-            nodes: policy.nodes.clone(),
-            services,
-        }
+        Self { generation, origin: Origin::Policy, nodes: policy.nodes.clone(), services }
     }
 
     /// The rules without a policy: they deny everything, and every denial says why. Generation 0.
     pub fn nothing() -> Self {
-        Self {
-            generation: 0,
-            origin: Origin::Nothing,
-            nodes: BTreeMap::new(),
-            services: BTreeMap::new(),
-        }
+        Self { generation: 0, origin: Origin::Nothing, nodes: BTreeMap::new(), services: BTreeMap::new() }
     }
 
     /// Which policy this came from: higher is later, 0 is none.
@@ -283,10 +269,7 @@ fn shortfall(expression: &TagExpr, node: &str, tags: &NodeTags) -> String {
 fn wrong_socket(opening: &Opening<'_>, service: &ServiceRule) -> Denial {
     let (socket, user) = (opening.socket.name(), opening.user);
     Denial {
-        reason: format!(
-            "a {socket} socket of {user} cannot talk to {}",
-            opening.service
-        ),
+        reason: format!("a {socket} socket of {user} cannot talk to {}", opening.service),
         nearest: Some(service.rule.clone()),
         why_not: format!("it is offered by {}", names(&service.sockets)),
     }
@@ -312,11 +295,7 @@ fn near_miss(opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> D
     };
     let mut why_not = Vec::new();
     if !nearest.from.matches(opening.user, tags) {
-        why_not.push(format!(
-            "it is for {}: {}",
-            nearest.from,
-            shortfall(&nearest.from, opening.user, tags)
-        ));
+        why_not.push(format!("it is for {}: {}", nearest.from, shortfall(&nearest.from, opening.user, tags)));
     }
     if !nearest.takes(opening.socket) {
         why_not.push(format!("it is for {} sockets", names(&nearest.sockets)));
@@ -324,19 +303,11 @@ fn near_miss(opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> D
     if why_not.is_empty() {
         why_not.push("none of its topics exists in the service".to_owned());
     }
-    Denial {
-        reason,
-        nearest: Some(nearest.rule.clone()),
-        why_not: why_not.join("; "),
-    }
+    Denial { reason, nearest: Some(nearest.rule.clone()), why_not: why_not.join("; ") }
 }
 
 fn names(sockets: &[SocketType]) -> String {
-    sockets
-        .iter()
-        .map(|socket| socket.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    sockets.iter().map(|socket| socket.name()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -122,11 +122,7 @@ pub fn parse(datagram: &mut [u8]) -> Result<Message<'_>, Discard> {
 
 fn initiation(datagram: &[u8]) -> Option<Initiation<'_>> {
     let (message, macs) = macs(datagram, INITIATION_LEN)?;
-    Some(Initiation {
-        sender: u32_at(message, 4)?,
-        noise: message[8..].try_into().ok()?,
-        macs,
-    })
+    Some(Initiation { sender: u32_at(message, 4)?, noise: message[8..].try_into().ok()?, macs })
 }
 
 fn response(datagram: &[u8]) -> Option<Response<'_>> {
@@ -145,14 +141,7 @@ fn macs(datagram: &[u8], len: usize) -> Option<(&[u8], Macs<'_>)> {
     }
     let (rest, mac2) = datagram.split_last_chunk()?;
     let (covered, mac1) = rest.split_last_chunk()?;
-    Some((
-        covered,
-        Macs {
-            covered,
-            mac1,
-            mac2,
-        },
-    ))
+    Some((covered, Macs { covered, mac1, mac2 }))
 }
 
 fn cookie_reply(datagram: &[u8]) -> Option<CookieReply<'_>> {
@@ -172,11 +161,7 @@ fn data(datagram: &mut [u8]) -> Option<Data<'_>> {
     }
     let (header, sealed) = datagram.split_at_mut(DATA_HEADER_LEN);
     let counter = u64::from_le_bytes(*header.last_chunk()?);
-    Some(Data {
-        receiver: u32_at(header, 4)?,
-        counter,
-        sealed,
-    })
+    Some(Data { receiver: u32_at(header, 4)?, counter, sealed })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -191,12 +176,7 @@ pub fn write_initiation(slot: &mut [u8], sender: u32, noise: &[u8; NOISE_INITIAT
 }
 
 /// Writes a response up to its MACs into `slot` ([`RESPONSE_LEN`] bytes).
-pub fn write_response(
-    slot: &mut [u8],
-    sender: u32,
-    receiver: u32,
-    noise: &[u8; NOISE_RESPONSE_LEN],
-) {
+pub fn write_response(slot: &mut [u8], sender: u32, receiver: u32, noise: &[u8; NOISE_RESPONSE_LEN]) {
     slot[..4].copy_from_slice(&RESPONSE.to_le_bytes());
     slot[4..8].copy_from_slice(&sender.to_le_bytes());
     slot[8..12].copy_from_slice(&receiver.to_le_bytes());
@@ -243,11 +223,7 @@ mod tests {
                     4 => len >= 32,
                     _ => false,
                 };
-                assert_eq!(
-                    parse(&mut datagram).is_ok(),
-                    expected,
-                    "type {kind} length {len}"
-                );
+                assert_eq!(parse(&mut datagram).is_ok(), expected, "type {kind} length {len}");
             }
         }
     }
@@ -258,11 +234,7 @@ mod tests {
             let mut datagram = [0; 148];
             datagram[0] = 1;
             datagram[at] = 1;
-            assert_eq!(
-                parse(&mut datagram).unwrap_err(),
-                Discard::Malformed,
-                "byte {at}"
-            );
+            assert_eq!(parse(&mut datagram).unwrap_err(), Discard::Malformed, "byte {at}");
         }
     }
 
@@ -273,48 +245,23 @@ mod tests {
         assert_eq!(&slot[..9], &[1, 0, 0, 0, 1, 2, 3, 4, 7]);
         slot[116..132].fill(8);
         slot[132..].fill(9);
-        let Ok(Message::Initiation(view)) = parse(&mut slot) else {
-            panic!("not an initiation")
-        };
+        let Ok(Message::Initiation(view)) = parse(&mut slot) else { panic!("not an initiation") };
         assert_eq!((view.sender, view.noise), (0x0403_0201, &[7; 108]));
-        assert_eq!(
-            (view.macs.covered.len(), view.macs.mac1, view.macs.mac2),
-            (116, &[8; 16], &[9; 16])
-        );
+        assert_eq!((view.macs.covered.len(), view.macs.mac1, view.macs.mac2), (116, &[8; 16], &[9; 16]));
 
         let mut slot = [0; RESPONSE_LEN];
         write_response(&mut slot, 1, 2, &[7; 48]);
-        let Ok(Message::Response(view)) = parse(&mut slot) else {
-            panic!("not a response")
-        };
-        assert_eq!(
-            (
-                view.sender,
-                view.receiver,
-                view.noise,
-                view.macs.covered.len()
-            ),
-            (1, 2, &[7; 48], 60)
-        );
+        let Ok(Message::Response(view)) = parse(&mut slot) else { panic!("not a response") };
+        assert_eq!((view.sender, view.receiver, view.noise, view.macs.covered.len()), (1, 2, &[7; 48], 60));
 
         let mut slot = [0; COOKIE_REPLY_LEN];
         write_cookie_reply(&mut slot, 3, &[1; 24], &[2; 32]);
-        let Ok(Message::CookieReply(view)) = parse(&mut slot) else {
-            panic!("not a cookie reply")
-        };
-        assert_eq!(
-            (view.receiver, view.nonce, view.sealed),
-            (3, &[1; 24], &[2; 32])
-        );
+        let Ok(Message::CookieReply(view)) = parse(&mut slot) else { panic!("not a cookie reply") };
+        assert_eq!((view.receiver, view.nonce, view.sealed), (3, &[1; 24], &[2; 32]));
 
         let mut slot = [5; 40];
         write_data_header(&mut slot, 4, 1 << 40);
-        let Ok(Message::Data(view)) = parse(&mut slot) else {
-            panic!("not data")
-        };
-        assert_eq!(
-            (view.receiver, view.counter, view.sealed),
-            (4, 1 << 40, &mut [5; 24][..])
-        );
+        let Ok(Message::Data(view)) = parse(&mut slot) else { panic!("not data") };
+        assert_eq!((view.receiver, view.counter, view.sealed), (4, 1 << 40, &mut [5; 24][..]));
     }
 }

@@ -13,9 +13,7 @@ mod hello;
 mod scanner;
 mod socket;
 
-pub use command::{
-    Command, encode_cancel, encode_error, encode_ping, encode_pong, encode_subscribe,
-};
+pub use command::{Command, encode_cancel, encode_error, encode_ping, encode_pong, encode_subscribe};
 pub use fault::Fault;
 pub use handshake::{Handshake, Progress};
 pub use hello::Hello;
@@ -85,10 +83,7 @@ impl Mechanism {
 
     /// From the greeting's 20 bytes, NUL padded.
     fn from_greeting(field: &[u8]) -> Mechanism {
-        let end = field
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(field.len());
+        let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
         let (name, padding) = field.split_at(end);
         if padding.iter().any(|&byte| byte != 0) {
             return Mechanism::Other;
@@ -123,11 +118,7 @@ mod tests {
             (b"", Mechanism::Other),
             (b"NULLNULLNULLNULLNULL", Mechanism::Other),
         ] {
-            assert_eq!(
-                Mechanism::from_greeting(&padded(name)),
-                mechanism,
-                "{name:?}"
-            );
+            assert_eq!(Mechanism::from_greeting(&padded(name)), mechanism, "{name:?}");
         }
     }
 }

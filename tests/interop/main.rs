@@ -24,10 +24,7 @@ struct Seeded(u64);
 impl Entropy for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             *byte = (self.0 >> 56) as u8;
         }
     }
@@ -74,19 +71,14 @@ fn our_address() -> SocketAddr {
 
 impl Pair {
     fn new(preshared: Option<[u8; 32]>, limit: Option<u64>) -> Self {
-        let now = Now {
-            instant: Moment::new(Duration::from_secs(100)),
-            wall: Duration::from_secs(1_700_000_000),
-        };
+        let now =
+            Now { instant: Moment::new(Duration::from_secs(100)), wall: Duration::from_secs(1_700_000_000) };
         let key = PrivateKey::from_bytes([1; 32]);
         let their_secret = StaticSecret::from([2; 32]);
         let their_public = TheirPublic::from(&their_secret);
         let our_public = TheirPublic::from(*key.public().as_bytes());
         let limiter = limit.map(|limit| Arc::new(RateLimiter::new(&their_public, limit)));
-        let randomness = Randomness {
-            secret: Box::new(Seeded(1)),
-            public: Box::new(Seeded(2)),
-        };
+        let randomness = Randomness { secret: Box::new(Seeded(1)), public: Box::new(Seeded(2)) };
         let mut ours = Device::new(key, randomness, now);
         let config = PeerConfig {
             public_key: PublicKey::from_bytes(*their_public.as_bytes()),
@@ -110,10 +102,7 @@ impl Pair {
     }
 
     fn sleep(&mut self, time: Duration) {
-        self.now = Now {
-            instant: self.now.instant + time,
-            wall: self.now.wall + time,
-        };
+        self.now = Now { instant: self.now.instant + time, wall: self.now.wall + time };
     }
 
     /// Gives theirs a datagram and collects all that it does in return.
@@ -122,10 +111,7 @@ impl Pair {
         let mut buffer = vec![0; 70_000];
         let mut input = datagram;
         loop {
-            match self
-                .theirs
-                .decapsulate(Some(our_address().ip()), input, &mut buffer)
-            {
+            match self.theirs.decapsulate(Some(our_address().ip()), input, &mut buffer) {
                 TunnResult::WriteToNetwork(bytes) => sent.push(bytes.to_vec()),
                 TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
                     self.at_theirs.push(packet.to_vec());
@@ -142,9 +128,7 @@ impl Pair {
     }
 
     fn give_ours(&mut self, mut datagram: Vec<u8>) -> Result<(), Discard> {
-        let received =
-            self.ours
-                .handle_datagram(their_address(), &mut datagram, self.now, &mut self.out)?;
+        let received = self.ours.handle_datagram(their_address(), &mut datagram, self.now, &mut self.out)?;
         assert_eq!(received.peer, Some(self.peer));
         match received.content {
             Content::Ip(packet) => self.at_ours.push(packet.to_vec()),
@@ -183,8 +167,7 @@ impl Pair {
 
     fn they_initiate(&mut self) -> Vec<u8> {
         let mut buffer = vec![0; 256];
-        let TunnResult::WriteToNetwork(bytes) =
-            self.theirs.format_handshake_initiation(&mut buffer, true)
+        let TunnResult::WriteToNetwork(bytes) = self.theirs.format_handshake_initiation(&mut buffer, true)
         else {
             panic!("no initiation");
         };
@@ -194,22 +177,12 @@ impl Pair {
     fn assert_talks(&mut self) {
         for len in [20, 21, 100, 1420] {
             let packet = packet(len);
-            self.ours
-                .send_ip(self.peer, &packet, self.now, &mut self.out)
-                .expect("there is an endpoint");
+            self.ours.send_ip(self.peer, &packet, self.now, &mut self.out).expect("there is an endpoint");
             self.settle(Vec::new());
-            assert_eq!(
-                self.at_theirs.pop().as_deref(),
-                Some(&packet[..]),
-                "to theirs, length {len}"
-            );
+            assert_eq!(self.at_theirs.pop().as_deref(), Some(&packet[..]), "to theirs, length {len}");
             let made = self.they_send(&packet);
             self.settle(made);
-            assert_eq!(
-                self.at_ours.pop().as_deref(),
-                Some(&packet[..]),
-                "to ours, length {len}"
-            );
+            assert_eq!(self.at_ours.pop().as_deref(), Some(&packet[..]), "to ours, length {len}");
         }
         assert_eq!((self.at_ours.len(), self.at_theirs.len()), (0, 0));
     }
@@ -233,15 +206,9 @@ const KEYS: [Option<[u8; 32]>; 2] = [None, Some([9; 32])];
 fn we_initiate_they_answer_and_packets_cross() {
     for preshared in KEYS {
         let mut pair = Pair::new(preshared, None);
-        pair.ours
-            .send_ip(pair.peer, &packet(60), pair.now, &mut pair.out)
-            .unwrap();
+        pair.ours.send_ip(pair.peer, &packet(60), pair.now, &mut pair.out).unwrap();
         pair.settle(Vec::new());
-        assert_eq!(
-            pair.at_theirs.pop().as_deref(),
-            Some(&packet(60)[..]),
-            "what waited arrives"
-        );
+        assert_eq!(pair.at_theirs.pop().as_deref(), Some(&packet(60)[..]), "what waited arrives");
         assert_eq!(pair.events(), [Event::Up { peer: pair.peer }]);
         pair.assert_talks();
         assert_eq!(pair.their_errors, 0);
@@ -255,11 +222,7 @@ fn they_initiate_we_answer_and_packets_cross() {
         let made = pair.they_send(&packet(60));
         assert_eq!(made[0].len(), INITIATION);
         pair.settle(made);
-        assert_eq!(
-            pair.at_ours.pop().as_deref(),
-            Some(&packet(60)[..]),
-            "what waited arrives"
-        );
+        assert_eq!(pair.at_ours.pop().as_deref(), Some(&packet(60)[..]), "what waited arrives");
         assert_eq!(pair.events(), [Event::Up { peer: pair.peer }]);
         pair.assert_talks();
         assert_eq!(pair.their_errors, 0);
@@ -269,11 +232,8 @@ fn they_initiate_we_answer_and_packets_cross() {
 #[test]
 fn different_preshared_keys_do_not_meet() {
     let mut pair = Pair::new(Some([9; 32]), None);
-    pair.ours
-        .set_preshared_key(pair.peer, Some(PresharedKey::from_bytes([8; 32])));
-    pair.ours
-        .begin_handshake(pair.peer, pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.set_preshared_key(pair.peer, Some(PresharedKey::from_bytes([8; 32])));
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
     let initiation = pair.out.0.remove(0);
     let response = pair.give_theirs(&initiation).remove(0);
     assert_eq!(pair.give_ours(response), Err(Discard::NotAuthentic));
@@ -302,22 +262,13 @@ fn keepalives_are_understood_both_ways() {
 fn keys_are_renewed_by_us_and_by_them() {
     for preshared in KEYS {
         let mut pair = Pair::new(preshared, None);
-        pair.ours
-            .begin_handshake(pair.peer, pair.now, &mut pair.out)
-            .unwrap();
+        pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
         pair.settle(Vec::new());
         pair.assert_talks();
         pair.events();
         pair.sleep(Duration::from_secs(121));
-        pair.ours
-            .send_ip(pair.peer, &packet(40), pair.now, &mut pair.out)
-            .unwrap();
-        assert!(
-            pair.out
-                .0
-                .iter()
-                .any(|datagram| datagram.len() == INITIATION)
-        );
+        pair.ours.send_ip(pair.peer, &packet(40), pair.now, &mut pair.out).unwrap();
+        assert!(pair.out.0.iter().any(|datagram| datagram.len() == INITIATION));
         pair.settle(Vec::new());
         pair.at_theirs.clear();
         assert_eq!(pair.events(), [Event::Rekeyed { peer: pair.peer }]);
@@ -336,15 +287,11 @@ fn keys_are_renewed_by_us_and_by_them() {
 #[test]
 fn their_packets_on_the_old_session_still_open() {
     let mut pair = Pair::new(None, None);
-    pair.ours
-        .begin_handshake(pair.peer, pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
     let late = pair.they_send(&packet(33));
     pair.sleep(Duration::from_secs(121));
-    pair.ours
-        .begin_handshake(pair.peer, pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
     pair.settle(late);
     assert_eq!(pair.at_ours.pop(), Some(packet(33)));
@@ -353,13 +300,9 @@ fn their_packets_on_the_old_session_still_open() {
 #[test]
 fn a_link_frame_is_dropped_by_a_plain_wireguard() {
     let mut pair = Pair::new(None, None);
-    pair.ours
-        .begin_handshake(pair.peer, pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
-    pair.ours
-        .send_link(pair.peer, b"for a broker", pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.send_link(pair.peer, b"for a broker", pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
     assert_eq!((pair.at_theirs.len(), pair.their_errors), (0, 1));
     pair.assert_talks();
@@ -369,9 +312,7 @@ fn a_link_frame_is_dropped_by_a_plain_wireguard() {
 fn under_their_load_we_come_in_with_a_cookie() {
     // A limit of zero: every handshake message must carry proof.
     let mut pair = Pair::new(Some([9; 32]), Some(0));
-    pair.ours
-        .begin_handshake(pair.peer, pair.now, &mut pair.out)
-        .unwrap();
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
     assert_eq!(pair.they_sent, [COOKIE_REPLY]);
     assert!(!pair.ours.session_ready(pair.peer, pair.now));
@@ -409,10 +350,7 @@ fn under_our_load_they_come_in_with_a_cookie() {
     }
     let cookie = cookie.expect("a flood is asked for proof");
     assert_eq!(cookie.len(), COOKIE_REPLY);
-    assert!(
-        pair.give_theirs(&cookie).is_empty(),
-        "the cookie is for the next initiation"
-    );
+    assert!(pair.give_theirs(&cookie).is_empty(), "the cookie is for the next initiation");
     pair.sleep(Duration::from_millis(20));
     let initiation = pair.they_initiate();
     pair.settle(vec![initiation]);

@@ -60,11 +60,7 @@ fn next(rest: &[u8], version: Version) -> Result<Option<Frame<'_>>, Fault> {
     let Some(&flags) = rest.first() else {
         return Ok(None);
     };
-    let known: &[u8] = if version == Version::V2_0 {
-        &[0, 1, 2, 3]
-    } else {
-        &[0, 1, 2, 3, 4, 6]
-    };
+    let known: &[u8] = if version == Version::V2_0 { &[0, 1, 2, 3] } else { &[0, 1, 2, 3, 4, 6] };
     if !known.contains(&flags) {
         return Err(Fault::Flags);
     }
@@ -72,22 +68,10 @@ fn next(rest: &[u8], version: Version) -> Result<Option<Frame<'_>>, Fault> {
     if rest.len() < header {
         return Ok(None);
     }
-    let size = rest[1..header]
-        .iter()
-        .fold(0_u64, |size, &byte| size << 8 | u64::from(byte));
-    let end = rest.len().min(
-        usize::try_from(size)
-            .unwrap_or(usize::MAX)
-            .saturating_add(header),
-    );
+    let size = rest[1..header].iter().fold(0_u64, |size, &byte| size << 8 | u64::from(byte));
+    let end = rest.len().min(usize::try_from(size).unwrap_or(usize::MAX).saturating_add(header));
     let (whole, body) = (&rest[..end], &rest[header..end]);
-    Ok(Some(Frame {
-        whole,
-        body,
-        size,
-        more: flags & 1 != 0,
-        command: flags & 4 != 0,
-    }))
+    Ok(Some(Frame { whole, body, size, more: flags & 1 != 0, command: flags & 4 != 0 }))
 }
 
 /// Go on, closed, not enough bytes, or a fault.
@@ -132,10 +116,9 @@ fn parse(body: &[u8]) -> Option<Command<'_>> {
     Some(match name {
         b"SUBSCRIBE" => Command::Subscribe(rest),
         b"CANCEL" => Command::Cancel(rest),
-        b"PING" if (2..=18).contains(&rest.len()) => Command::Ping {
-            ttl: u16::from(rest[0]) << 8 | u16::from(rest[1]),
-            context: &rest[2..],
-        },
+        b"PING" if (2..=18).contains(&rest.len()) => {
+            Command::Ping { ttl: u16::from(rest[0]) << 8 | u16::from(rest[1]), context: &rest[2..] }
+        }
         b"PONG" if rest.len() <= 16 => Command::Pong { context: rest },
         b"ERROR" if !rest.is_empty() && usize::from(rest[0]) == rest.len() - 1 => {
             Command::Error { reason: &rest[1..] }
@@ -193,21 +176,9 @@ fn take_message(
         return Err(Some(Fault::FrameTooLarge));
     }
     let now = match *open {
-        Some(Open {
-            passes: false,
-            parts,
-            total,
-        }) => Open {
-            passes: false,
-            parts: parts + 1,
-            total,
-        },
+        Some(Open { passes: false, parts, total }) => Open { passes: false, parts: parts + 1, total },
         Some(Open { parts, total, .. }) => {
-            let later = Open {
-                passes: true,
-                parts: parts + 1,
-                total: total + frame.size,
-            };
+            let later = Open { passes: true, parts: parts + 1, total: total + frame.size };
             if later.total > limits.max_message {
                 return Err(Some(Fault::MessageTooLarge));
             }
@@ -220,9 +191,7 @@ fn take_message(
             later
         }
         None => {
-            let peek = limits
-                .topic_peek
-                .min(usize::try_from(frame.size).unwrap_or(usize::MAX));
+            let peek = limits.topic_peek.min(usize::try_from(frame.size).unwrap_or(usize::MAX));
             let Some(start) = frame.body.get(..peek) else {
                 return Err(None);
             };
@@ -237,11 +206,7 @@ fn take_message(
                 Verdict::Pass if frame.size > limits.max_message => {
                     return Err(Some(Fault::MessageTooLarge));
                 }
-                verdict => Open {
-                    passes: verdict == Verdict::Pass,
-                    parts: 1,
-                    total: frame.size,
-                },
+                verdict => Open { passes: verdict == Verdict::Pass, parts: 1, total: frame.size },
             }
         }
     };

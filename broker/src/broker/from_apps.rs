@@ -63,7 +63,9 @@ impl Broker {
         self.with(app, now, apps, |connection, turn| {
             let (connection, phase) = connection.take_phase();
             match phase {
-                Phase::Open(flow) => open::with_flow(connection, flow, turn, |flow, around| flow.turn(around)),
+                Phase::Open(flow) => {
+                    open::with_flow(connection, flow, turn, |flow, around| flow.turn(around))
+                }
                 phase => Some(Connection { phase, ..connection }),
             }
         });

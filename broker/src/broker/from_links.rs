@@ -159,7 +159,8 @@ impl Broker {
     /// Every stream of one side of a link is gone.
     fn lose(&mut self, link: LinkId, side: Side, now: Moment, apps: &mut impl Apps) {
         self.arrivals.retain(|(other, stream), _| *other != link || stream.side() != side);
-        let affected = self.desk.streams.iter().filter(|((other, stream), _)| *other == link && stream.side() == side);
+        let affected =
+            self.desk.streams.iter().filter(|((other, stream), _)| *other == link && stream.side() == side);
         let affected: Vec<AppId> = affected.map(|(_, app)| *app).collect();
         for app in affected {
             self.with(app, now, apps, |connection, turn| {

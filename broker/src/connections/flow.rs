@@ -289,7 +289,8 @@ impl Flow {
                 break;
             }
         }
-        if self.inward.ended && !self.inward.closed && self.inward.queue.is_empty() && !self.inward.is_held() {
+        if self.inward.ended && !self.inward.closed && self.inward.queue.is_empty() && !self.inward.is_held()
+        {
             around.apps.finish(around.app);
             self.inward.closed = true;
         }

@@ -143,7 +143,8 @@ fn pass_if(passes: bool) -> CommandVerdict {
 /// The start of a topic as text that is safe in a log.
 fn printable(topic: &[u8]) -> String {
     const SHOWN: usize = 48;
-    let mut text: String = topic.iter().take(SHOWN).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
+    let mut text: String =
+        topic.iter().take(SHOWN).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
     if topic.len() > SHOWN {
         text.push_str("...");
     }

@@ -192,7 +192,8 @@ fn refused(
     match refusal {
         Refusal::Denied => {
             let host = seeking.asked.as_ref().map(|asked| turn.desk.name_of(asked.link));
-            let reason = format!("{} denies it by its own policy", host.as_deref().unwrap_or("the other node"));
+            let reason =
+                format!("{} denies it by its own policy", host.as_deref().unwrap_or("the other node"));
             turn.desk.deny(turn.desk.name.clone(), role, seeking.hello().socket_type, reason, turn.now);
         }
         Refusal::Mismatch => turn.desk.tally(role).faults += 1,

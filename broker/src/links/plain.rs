@@ -14,13 +14,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use quinn_proto::crypto::{
-    AeadKey, ClientConfig, CryptoError, ExportKeyingMaterialError, HandshakeTokenKey, HeaderKey,
-    HmacKey, KeyPair, Keys, PacketKey, ServerConfig, Session, UnsupportedVersion,
+    AeadKey, ClientConfig, CryptoError, ExportKeyingMaterialError, HandshakeTokenKey, HeaderKey, HmacKey,
+    KeyPair, Keys, PacketKey, ServerConfig, Session, UnsupportedVersion,
 };
 use quinn_proto::transport_parameters::TransportParameters;
 use quinn_proto::{
-    ConnectError, ConnectionId, ConnectionIdGenerator, Side, TimeSource, TransportError,
-    TransportErrorCode,
+    ConnectError, ConnectionId, ConnectionIdGenerator, Side, TimeSource, TransportError, TransportErrorCode,
 };
 
 /// Both ends' configuration.
@@ -189,21 +188,13 @@ impl ServerConfig for Plain {
         [0; 16]
     }
 
-    fn start_session(
-        self: Arc<Self>,
-        _: u32,
-        parameters: &TransportParameters,
-    ) -> Box<dyn Session> {
+    fn start_session(self: Arc<Self>, _: u32, parameters: &TransportParameters) -> Box<dyn Session> {
         Box::new(Exchange::new(Side::Server, parameters))
     }
 }
 
 fn violation(reason: &str) -> TransportError {
-    TransportError {
-        code: TransportErrorCode::PROTOCOL_VIOLATION,
-        frame: None,
-        reason: reason.into(),
-    }
+    TransportError { code: TransportErrorCode::PROTOCOL_VIOLATION, frame: None, reason: reason.into() }
 }
 
 fn no_keys() -> Keys {

@@ -33,10 +33,15 @@ fn screen(status: &Value) -> String {
         text(&status["public_key"]),
     )];
     if status["policy"]["in_force"] != json!(true) {
-        lines.push("policy  none: nothing passes. Name one with  policy = \"policy.toml\"  under [node]".into());
+        lines.push(
+            "policy  none: nothing passes. Name one with  policy = \"policy.toml\"  under [node]".into(),
+        );
     }
     lines.push(String::new());
-    lines.push(format!("{:<20} {:<12} {:<24} {:>12} {:>12} {:>12}", "PEER", "STATE", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"));
+    lines.push(format!(
+        "{:<20} {:<12} {:<24} {:>12} {:>12} {:>12}",
+        "PEER", "STATE", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT"
+    ));
     lines.extend(list(&status["peers"]).iter().map(peer));
     lines.push(String::new());
     lines.push(format!(
@@ -65,7 +70,9 @@ fn peer(peer: &Value) -> String {
         text(&peer["name"]),
         text(&peer["state"]),
         peer["endpoint"].as_str().unwrap_or("unknown yet"),
-        peer["handshake_age_seconds"].as_f64().map_or("never".into(), |seconds| format!("{} ago", age(Some(seconds)))),
+        peer["handshake_age_seconds"]
+            .as_f64()
+            .map_or("never".into(), |seconds| format!("{} ago", age(Some(seconds)))),
         bytes(&peer["rx_bytes"]),
         bytes(&peer["tx_bytes"]),
     )
@@ -115,7 +122,9 @@ fn advice(status: &Value) -> Vec<String> {
     for service in list(&status["services"]) {
         let name = text(&service["service"]);
         if service["counters"]["unserved"].as_u64().unwrap_or(0) > 0 {
-            advice.push(format!("  {name}: applications waited in vain; does an application serve it on the other node?"));
+            advice.push(format!(
+                "  {name}: applications waited in vain; does an application serve it on the other node?"
+            ));
         }
     }
     advice

@@ -42,7 +42,10 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let event_loop = assemble(loaded)?;
     tracing::info!(node = %name, %listen, services, "ready");
     event_loop.run().map_err(|error| {
-        Failure::failed(format!("the event loop failed: {error}"), "see the system log, then start the node again")
+        Failure::failed(
+            format!("the event loop failed: {error}"),
+            "see the system log, then start the node again",
+        )
     })?;
     tracing::info!(node = %name, "stopped");
     Ok(())
@@ -132,7 +135,10 @@ fn node(loaded: Loaded, clock: &Clock) -> Result<Node, Failure> {
         base: clock.std_base(),
     };
     Node::new(ingredients, clock.now()).map_err(|(peer, error)| {
-        Failure::failed(format!("peer {peer}: {error}"), "ask that node's operator for what  lockgate pubkey  prints there")
+        Failure::failed(
+            format!("peer {peer}: {error}"),
+            "ask that node's operator for what  lockgate pubkey  prints there",
+        )
     })
 }
 
@@ -148,7 +154,8 @@ fn doors(config: &Config) -> impl Iterator<Item = (Door, &Endpoint)> {
         Place::Listen(endpoint) => Some((Door::Offer(OfferId(place)), endpoint)),
         Place::Connect(_) => None,
     });
-    let uses = config.uses.iter().enumerate().map(|(place, wanted)| (Door::Use(UseId(place)), &wanted.listen));
+    let uses =
+        config.uses.iter().enumerate().map(|(place, wanted)| (Door::Use(UseId(place)), &wanted.listen));
     offers.chain(uses)
 }
 
@@ -180,5 +187,8 @@ fn unbound(error: impl std::fmt::Display) -> Failure {
 }
 
 fn out_of(error: &std::io::Error) -> Failure {
-    Failure::failed(format!("the system gives no more descriptors or threads: {error}"), "raise the limits (ulimit -n, -u)")
+    Failure::failed(
+        format!("the system gives no more descriptors or threads: {error}"),
+        "raise the limits (ulimit -n, -u)",
+    )
 }

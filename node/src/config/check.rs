@@ -11,12 +11,7 @@ use super::{Config, Offer, Use};
 /// that can never work.
 pub fn check(config: &Config, policy: &Policy) -> Vec<Mistake> {
     let rules = Rules::compile(policy, 1);
-    let mut check = Check {
-        config,
-        policy,
-        rules: &rules,
-        mistakes: Mistakes::new(&config.file),
-    };
+    let mut check = Check { config, policy, rules: &rules, mistakes: Mistakes::new(&config.file) };
     let knows_us = check.node("node.name", config.lines.name, &config.name);
     for peer in &config.peers {
         check.node("peer.name", peer.lines.name, &peer.name);
@@ -67,9 +62,7 @@ impl Check<'_> {
     }
 
     fn offer(&mut self, offer: &Offer, knows_us: Known) {
-        if self.service("offer.service", offer.line, &offer.service) == Known::No
-            || knows_us == Known::No
-        {
+        if self.service("offer.service", offer.line, &offer.service) == Known::No || knows_us == Known::No {
             return;
         }
         if let Err(denial) = self.rules.may_host(&self.config.name, &offer.service) {
@@ -83,9 +76,7 @@ impl Check<'_> {
     }
 
     fn use_of(&mut self, used: &Use, knows_us: Known) {
-        if self.service("use.service", used.line, &used.service) == Known::No
-            || knows_us == Known::No
-        {
+        if self.service("use.service", used.line, &used.service) == Known::No || knows_us == Known::No {
             return;
         }
         match &used.from {
@@ -102,11 +93,8 @@ impl Check<'_> {
 
     /// Without `from` it is enough that one peer may host it and that a rule lets this node in.
     fn use_from_anywhere(&mut self, used: &Use) {
-        let hosts: Vec<&str> = self
-            .rules
-            .hosts(&used.service)
-            .filter(|host| *host != self.config.name)
-            .collect();
+        let hosts: Vec<&str> =
+            self.rules.hosts(&used.service).filter(|host| *host != self.config.name).collect();
         if hosts.is_empty() {
             let problem = format!("no other node may host {}", quoted(&used.service));
             self.mistakes.note(
@@ -117,8 +105,7 @@ impl Check<'_> {
             );
             return;
         }
-        let denials: Vec<Option<Denial>> =
-            hosts.iter().map(|host| self.denial(host, used)).collect();
+        let denials: Vec<Option<Denial>> = hosts.iter().map(|host| self.denial(host, used)).collect();
         if let Some(Some(denial)) = denials.iter().find(|_| denials.iter().all(Option::is_some)) {
             self.denied("use.service", used.line, denial, USE_MEND);
             return;
@@ -137,19 +124,9 @@ impl Check<'_> {
 
     /// Why no application of this node may use the service from `host`, whatever its socket; `None` where one may.
     fn denial(&self, host: &str, used: &Use) -> Option<Denial> {
-        let opening = |socket| Opening {
-            user: &self.config.name,
-            host,
-            service: &used.service,
-            socket,
-        };
+        let opening = |socket| Opening { user: &self.config.name, host, service: &used.service, socket };
         let service = self.rules.service(&used.service)?;
-        let fits = |socket: &SocketType| {
-            service
-                .sockets()
-                .iter()
-                .any(|offered| offered.matches(*socket))
-        };
+        let fits = |socket: &SocketType| service.sockets().iter().any(|offered| offered.matches(*socket));
         let mut denial = None;
         for socket in SocketType::ALL.into_iter().filter(fits) {
             match self.rules.open(&opening(socket)) {

@@ -20,14 +20,8 @@ pub(super) fn parse(text: &str, base: &Path) -> Result<Endpoint, (String, String
     match transport {
         "tcp" => tcp(text, rest),
         "ipc" => ipc(text, rest, base),
-        "inproc" => Err((
-            "an inproc endpoint ends at its own process".to_owned(),
-            MEND.to_owned(),
-        )),
-        other => Err((
-            format!("the transport {} is not carried", quoted(other)),
-            MEND.to_owned(),
-        )),
+        "inproc" => Err(("an inproc endpoint ends at its own process".to_owned(), MEND.to_owned())),
+        other => Err((format!("the transport {} is not carried", quoted(other)), MEND.to_owned())),
     }
 }
 
@@ -37,23 +31,14 @@ fn tcp(text: &str, rest: &str) -> Result<Endpoint, (String, String)> {
     };
     let plain = port.bytes().all(|byte| byte.is_ascii_digit());
     let Some(port) = port.parse::<u16>().ok().filter(|port| plain && *port > 0) else {
-        return Err((
-            format!("{} is no port", quoted(port)),
-            "write a port from 1 to 65535".to_owned(),
-        ));
+        return Err((format!("{} is no port", quoted(port)), "write a port from 1 to 65535".to_owned()));
     };
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let address = match host {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         "*" => return Err(exposed("every interface", port)),
         host => host.parse().map_err(|_| {
-            let problem = format!(
-                "{} is not an IP address: names are not looked up",
-                quoted(host)
-            );
+            let problem = format!("{} is not an IP address: names are not looked up", quoted(host));
             (problem, format!("write  \"tcp://127.0.0.1:{port}\""))
         })?,
     };
@@ -64,8 +49,7 @@ fn tcp(text: &str, rest: &str) -> Result<Endpoint, (String, String)> {
 }
 
 fn exposed(what: &str, port: u16) -> (String, String) {
-    let problem =
-        format!("{what} is more than loopback: messages would cross the network in clear");
+    let problem = format!("{what} is more than loopback: messages would cross the network in clear");
     (
         problem,
         format!(
@@ -95,9 +79,8 @@ fn ipc(text: &str, rest: &str, base: &Path) -> Result<Endpoint, (String, String)
 /// What is wrong with a path that no socket can have.
 pub(super) fn too_long(path: &Path) -> Option<String> {
     let length = path.as_os_str().len();
-    (length > LONGEST_PATH).then(|| {
-        format!("the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}")
-    })
+    (length > LONGEST_PATH)
+        .then(|| format!("the path of a socket has at most {LONGEST_PATH} bytes, and this one has {length}"))
 }
 
 /// `sockaddr_un` has 108 bytes, and the last is a zero.

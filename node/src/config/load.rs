@@ -32,8 +32,7 @@ pub struct Loaded {
 /// Every mistake in any of them: first the configuration's, then the policy's.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
     let file = path.display().to_string();
-    let text =
-        files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
+    let text = files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
     let base = path.parent().unwrap_or(Path::new(""));
     let (config, mut mistakes) = Config::read(&file, &text, base);
     let Some(config) = config else {
@@ -61,9 +60,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
     match identity {
         Some(identity) if found.is_empty() => Ok(Loaded {
             warnings: warnings(&config, policy.as_ref()),
-            rules: policy
-                .as_ref()
-                .map_or_else(Rules::nothing, |policy| Rules::compile(policy, 1)),
+            rules: policy.as_ref().map_or_else(Rules::nothing, |policy| Rules::compile(policy, 1)),
             config,
             policy,
             identity,
@@ -79,8 +76,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
 /// Its mistakes.
 pub fn read(path: &Path) -> Result<Config, Vec<Mistake>> {
     let file = path.display().to_string();
-    let text =
-        files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
+    let text = files::read_text(path, MAX_TEXT as u64).map_err(|error| no_config(&file, path, &error))?;
     Config::parse(&file, &text, path.parent().unwrap_or(Path::new("")))
 }
 
@@ -102,20 +98,16 @@ fn identity(config: &Config, mistakes: &mut Mistakes) -> Option<PrivateKey> {
         return None;
     }
     let text = files::read_secret(&config.key);
-    let text = text
-        .map_err(|error| note_key(&error, &config.key, line, "node.key", mistakes))
-        .ok()?;
+    let text = text.map_err(|error| note_key(&error, &config.key, line, "node.key", mistakes)).ok()?;
     let Ok(identity) = PrivateKey::from_base64(text.trim()) else {
         note_bad_key(&config.key, line, "node.key", mistakes);
         return None;
     };
     let public = identity.public();
     for peer in config.peers.iter().filter(|peer| peer.public_key == public) {
-        let problem = format!(
-            "the peer {} has the public key of this node itself",
-            peer.name
-        );
-        let mend = "write the key that  `lockgate pubkey`  prints on the peer; each node has a key of its own";
+        let problem = format!("the peer {} has the public key of this node itself", peer.name);
+        let mend =
+            "write the key that  `lockgate pubkey`  prints on the peer; each node has a key of its own";
         mistakes.note(peer.lines.public_key, "peer.public_key", problem, mend);
     }
     Some(identity)
@@ -129,12 +121,8 @@ fn preshared_keys(config: &Config, mistakes: &mut Mistakes) -> Vec<Option<Presha
 fn preshared_key(peer: &Peer, mistakes: &mut Mistakes) -> Option<PresharedKey> {
     let (line, key) = (peer.lines.preshared_key, "peer.preshared_key");
     let path = peer.preshared_key.as_ref()?;
-    let text = files::read_secret(path)
-        .map_err(|error| note_key(&error, path, line, key, mistakes))
-        .ok()?;
-    PresharedKey::from_base64(text.trim())
-        .map_err(|_| note_bad_key(path, line, key, mistakes))
-        .ok()
+    let text = files::read_secret(path).map_err(|error| note_key(&error, path, line, key, mistakes)).ok()?;
+    PresharedKey::from_base64(text.trim()).map_err(|_| note_bad_key(path, line, key, mistakes)).ok()
 }
 
 fn note_key(error: &FileError, path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
@@ -147,18 +135,12 @@ fn note_key(error: &FileError, path: &Path, line: usize, key: &str, mistakes: &m
 
 /// The text of the file is not repeated: it may be most of a key.
 fn note_bad_key(path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
-    let problem = format!(
-        "{} holds no key: 44 characters of base64 are wanted",
-        path.display()
-    );
+    let problem = format!("{} holds no key: 44 characters of base64 are wanted", path.display());
     mistakes.note(
         line,
         key,
         problem,
-        format!(
-            "move it away and make one:  lockgate keygen {}",
-            path.display()
-        ),
+        format!("move it away and make one:  lockgate keygen {}", path.display()),
     );
 }
 
@@ -174,8 +156,9 @@ fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
         return Read::None;
     };
     match files::read_text(path, MAX_TEXT as u64) {
-        Ok(text) => Policy::parse(&path.display().to_string(), &text)
-            .map_or_else(Read::Mistaken, Read::Whole),
+        Ok(text) => {
+            Policy::parse(&path.display().to_string(), &text).map_or_else(Read::Mistaken, Read::Whole)
+        }
         Err(error) => {
             let mend = match &error {
                 FileError::Missing => {
@@ -183,12 +166,7 @@ fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
                 }
                 other => other.mend(path),
             };
-            mistakes.note(
-                config.lines.policy,
-                "node.policy",
-                error.problem(path),
-                mend,
-            );
+            mistakes.note(config.lines.policy, "node.policy", error.problem(path), mend);
             Read::None
         }
     }

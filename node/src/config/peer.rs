@@ -52,33 +52,22 @@ impl Reader<'_> {
     pub(super) fn peers(&mut self, root: &Table, own_name: &str, own: &[IpAddr]) -> Vec<Draft> {
         let mut taken = Taken::default();
         let tables = root.tables("peer", self.mistakes);
-        let drafts: Vec<Draft> = tables
-            .into_iter()
-            .map(|table| self.peer(table, own_name, own, &mut taken))
-            .collect();
+        let drafts: Vec<Draft> =
+            tables.into_iter().map(|table| self.peer(table, own_name, own, &mut taken)).collect();
         if drafts.is_empty() {
             let mend = "add a [[peer]] with name, public_key and addresses";
-            self.warnings
-                .note(0, "peer", "no peer: this node has nobody to talk to", mend);
+            self.warnings.note(0, "peer", "no peer: this node has nobody to talk to", mend);
         }
         drafts
     }
 
     fn peer(&mut self, table: &Table, own_name: &str, own: &[IpAddr], taken: &mut Taken) -> Draft {
         table.only(&KNOWN, self.mistakes);
-        let name = self.name(
-            table,
-            "write  name = \"edge-south\" , as the policy calls the peer",
-        );
+        let name = self.name(table, "write  name = \"edge-south\" , as the policy calls the peer");
         if let Some(name) = &name {
             if name == own_name {
                 let mend = "remove this [[peer]], or correct [node] name";
-                table.note(
-                    "name",
-                    format!("{} is this node itself", quoted(name)),
-                    mend,
-                    self.mistakes,
-                );
+                table.note("name", format!("{} is this node itself", quoted(name)), mend, self.mistakes);
             }
             self.once(table, "name", &mut taken.names, name.clone());
         }
@@ -100,10 +89,7 @@ impl Reader<'_> {
             keepalive,
             preshared_key,
         });
-        Draft {
-            name: name.unwrap_or_default(),
-            whole,
-        }
+        Draft { name: name.unwrap_or_default(), whole }
     }
 
     fn public_key(&mut self, table: &Table, taken: &mut Taken) -> Option<PublicKey> {
@@ -123,12 +109,7 @@ impl Reader<'_> {
             return None;
         };
         let line = text.line;
-        if let Some(first) = taken
-            .keys
-            .iter()
-            .find(|(_, known)| *known == key)
-            .map(|(line, _)| *line)
-        {
+        if let Some(first) = taken.keys.iter().find(|(_, known)| *known == key).map(|(line, _)| *line) {
             let problem = format!("two peers with one key: the other is in line {first}");
             table.note(
                 "public_key",
@@ -143,18 +124,11 @@ impl Reader<'_> {
 
     fn endpoint(&mut self, table: &Table, taken: &mut Taken) -> Option<SocketAddr> {
         let wanted = "an IP address and a port, as in \"198.51.100.7:51820\"";
-        let endpoint = table
-            .parsed("endpoint", wanted, |text| text.parse().ok(), self.mistakes)?
-            .value;
+        let endpoint = table.parsed("endpoint", wanted, |text| text.parse().ok(), self.mistakes)?.value;
         let endpoint: SocketAddr = endpoint;
         if endpoint.port() == 0 || endpoint.ip().is_unspecified() || endpoint.ip().is_multicast() {
             let problem = format!("nobody can be called at {endpoint}");
-            table.note(
-                "endpoint",
-                problem,
-                format!("write {wanted}, or leave it out"),
-                self.mistakes,
-            );
+            table.note("endpoint", problem, format!("write {wanted}, or leave it out"), self.mistakes);
             return None;
         }
         self.once(table, "endpoint", &mut taken.endpoints, endpoint);
@@ -170,20 +144,14 @@ impl Reader<'_> {
             return Vec::new();
         };
         if texts.is_empty() {
-            table.note(
-                "addresses",
-                "no valid address is listed",
-                mend,
-                self.mistakes,
-            );
+            table.note("addresses", "no valid address is listed", mend, self.mistakes);
         }
         let mut prefixes = Vec::new();
         for text in texts {
             match Prefix::parse(text.value) {
                 Err((problem, mend)) => {
                     let problem = format!("{} {problem}", quoted(text.value));
-                    self.mistakes
-                        .note(text.line, "peer.addresses", problem, mend);
+                    self.mistakes.note(text.line, "peer.addresses", problem, mend);
                 }
                 Ok(prefix) => {
                     if own.iter().any(|own| prefix.is_just(*own)) {
@@ -204,18 +172,10 @@ impl Reader<'_> {
     }
 
     fn keepalive(&mut self, table: &Table) -> Option<Duration> {
-        let keepalive = table
-            .parsed(
-                "keepalive",
-                "a time, as in \"25s\"",
-                parse_duration,
-                self.mistakes,
-            )?
-            .value;
+        let keepalive =
+            table.parsed("keepalive", "a time, as in \"25s\"", parse_duration, self.mistakes)?.value;
         // WireGuard counts it in seconds, in 16 bits.
-        if !(1..=u64::from(u16::MAX)).contains(&keepalive.as_secs())
-            || keepalive.subsec_nanos() != 0
-        {
+        if !(1..=u64::from(u16::MAX)).contains(&keepalive.as_secs()) || keepalive.subsec_nanos() != 0 {
             let mend = "write whole seconds from \"1s\" to \"65535s\", or leave it out";
             table.note("keepalive", "the time is out of range", mend, self.mistakes);
             return None;
@@ -224,13 +184,7 @@ impl Reader<'_> {
     }
 
     /// Notes a value that an earlier peer has.
-    fn once<T: Ord + Display>(
-        &mut self,
-        table: &Table,
-        key: &str,
-        taken: &mut BTreeMap<T, usize>,
-        value: T,
-    ) {
+    fn once<T: Ord + Display>(&mut self, table: &Table, key: &str, taken: &mut BTreeMap<T, usize>, value: T) {
         let line = table.line_of(key);
         if let Some(first) = taken.get(&value) {
             let what = key.trim_end_matches("es");
@@ -251,11 +205,4 @@ struct Taken {
     addresses: BTreeMap<Prefix, usize>,
 }
 
-const KNOWN: [&str; 6] = [
-    "name",
-    "public_key",
-    "endpoint",
-    "addresses",
-    "keepalive",
-    "preshared_key",
-];
+const KNOWN: [&str; 6] = ["name", "public_key", "endpoint", "addresses", "keepalive", "preshared_key"];

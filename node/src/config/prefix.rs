@@ -30,21 +30,11 @@ impl Prefix {
         let widest = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => widest,
-            Some(bits) => bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= widest)
-                .ok_or_else(wanted)?,
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= widest).ok_or_else(wanted)?,
         };
-        let prefix = Self {
-            address: network(address, bits),
-            bits,
-        };
+        let prefix = Self { address: network(address, bits), bits };
         if prefix.address != address {
-            return Err((
-                "has bits set behind its prefix".to_owned(),
-                format!("write  \"{prefix}\""),
-            ));
+            return Err(("has bits set behind its prefix".to_owned(), format!("write  \"{prefix}\"")));
         }
         Ok(prefix)
     }

@@ -65,16 +65,8 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(first) = taken.get(&offer.service) {
-                let problem = format!(
-                    "{} is offered in line {first} already",
-                    quoted(&offer.service)
-                );
-                table.note(
-                    "service",
-                    problem,
-                    "keep one [[offer]] for each service",
-                    self.mistakes,
-                );
+                let problem = format!("{} is offered in line {first} already", quoted(&offer.service));
+                table.note("service", problem, "keep one [[offer]] for each service", self.mistakes);
             }
             taken.entry(offer.service.clone()).or_insert(offer.line);
             offers.push(offer);
@@ -90,42 +82,24 @@ impl Reader<'_> {
         let keys = ["connect", "listen"].map(|key| table.entry(key).is_some());
         let key = match keys {
             [true, true] => {
-                table.note(
-                    "listen",
-                    "both `connect` and `listen` are given",
-                    ONE_PLACE,
-                    self.mistakes,
-                );
+                table.note("listen", "both `connect` and `listen` are given", ONE_PLACE, self.mistakes);
                 return None;
             }
             [false, false] => {
-                table.note(
-                    "connect",
-                    "it says neither `connect` nor `listen`",
-                    ONE_PLACE,
-                    self.mistakes,
-                );
+                table.note("connect", "it says neither `connect` nor `listen`", ONE_PLACE, self.mistakes);
                 return None;
             }
             [true, false] => "connect",
             [false, true] => "listen",
         };
         let (service, place) = (service?, connect.or(listen)?);
-        Some(Offer {
-            service,
-            line: table.line_of("service"),
-            place,
-            place_line: table.line_of(key),
-        })
+        Some(Offer { service, line: table.line_of("service"), place, place_line: table.line_of(key) })
     }
 
     /// Reads every `[[use]]`.
     pub(super) fn uses(&mut self, root: &Table, own_name: &str, peers: &[Draft]) -> Vec<Use> {
         let tables = root.tables("use", self.mistakes);
-        tables
-            .into_iter()
-            .filter_map(|table| self.use_of(table, own_name, peers))
-            .collect()
+        tables.into_iter().filter_map(|table| self.use_of(table, own_name, peers)).collect()
     }
 
     fn use_of(&mut self, table: &Table, own_name: &str, peers: &[Draft]) -> Option<Use> {
@@ -157,15 +131,9 @@ impl Reader<'_> {
         for text in texts {
             let name = text.value;
             let flaw = if name == own_name {
-                Some((
-                    format!("{} is this node itself", quoted(name)),
-                    "name peers only".to_owned(),
-                ))
+                Some((format!("{} is this node itself", quoted(name)), "name peers only".to_owned()))
             } else if from.iter().any(|known| known == name) {
-                Some((
-                    format!("{} is listed twice", quoted(name)),
-                    "keep one of the two".to_owned(),
-                ))
+                Some((format!("{} is listed twice", quoted(name)), "keep one of the two".to_owned()))
             } else if !peers.iter().any(|peer| peer.name == name) {
                 let near = nearest(name, peers.iter().map(|peer| peer.name.as_str()));
                 let mend = near.map_or_else(
@@ -220,30 +188,23 @@ impl Reader<'_> {
             Place::Listen(endpoint) => Some(("offer.listen", endpoint, offer.place_line)),
             Place::Connect(_) => None,
         });
-        let mut listening: Vec<_> = listening
-            .chain(
-                uses.iter()
-                    .map(|used| ("use.listen", &used.listen, used.listen_line)),
-            )
-            .collect();
+        let mut listening: Vec<_> =
+            listening.chain(uses.iter().map(|used| ("use.listen", &used.listen, used.listen_line))).collect();
         listening.sort_by_key(|(_, _, line)| *line);
         for (key, endpoint, line) in listening {
             if let Some(first) = bound.get(endpoint) {
                 let problem = format!("line {first} listens at {endpoint} already");
-                self.mistakes
-                    .note(line, key, problem, "choose another port or path");
+                self.mistakes.note(line, key, problem, "choose another port or path");
             } else {
                 bound.insert(endpoint, line);
             }
         }
         for offer in offers {
-            if let (Place::Connect(endpoint), Some(first)) =
-                (&offer.place, bound.get(offer.place.endpoint()))
+            if let (Place::Connect(endpoint), Some(first)) = (&offer.place, bound.get(offer.place.endpoint()))
             {
                 let problem = format!("the node itself listens at {endpoint} (line {first})");
                 let mend = "name the endpoint that the offering application binds";
-                self.mistakes
-                    .note(offer.place_line, "offer.connect", problem, mend);
+                self.mistakes.note(offer.place_line, "offer.connect", problem, mend);
             }
         }
     }

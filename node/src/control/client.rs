@@ -66,19 +66,13 @@ pub enum AskError {
 /// In words for the operator; an answer with an `error` is one too.
 pub fn ask(path: &Path, request: &Value, timeout: Duration) -> Result<Value, AskError> {
     let line = exchange(path, request, timeout).map_err(|error| explain(path, timeout, &error))?;
-    let broken = |reason: &str| AskError::Broken {
-        path: path.into(),
-        reason: reason.into(),
-    };
+    let broken = |reason: &str| AskError::Broken { path: path.into(), reason: reason.into() };
     if line.is_empty() {
         return Err(broken("it closed the connection"));
     }
-    let answer: Value =
-        serde_json::from_slice(&line).map_err(|_| broken("what came back is not JSON"))?;
+    let answer: Value = serde_json::from_slice(&line).map_err(|_| broken("what came back is not JSON"))?;
     match answer.get("error").and_then(Value::as_str) {
-        Some(reason) => Err(AskError::Refused {
-            reason: reason.into(),
-        }),
+        Some(reason) => Err(AskError::Refused { reason: reason.into() }),
         None => Ok(answer),
     }
 }
@@ -100,9 +94,6 @@ fn explain(path: &Path, timeout: Duration, error: &io::Error) -> AskError {
         Kind::NotFound | Kind::ConnectionRefused => AskError::NotRunning { path },
         Kind::PermissionDenied => AskError::Denied { path },
         Kind::WouldBlock | Kind::TimedOut => AskError::TimedOut { path, timeout },
-        _ => AskError::Broken {
-            path,
-            reason: error.to_string(),
-        },
+        _ => AskError::Broken { path, reason: error.to_string() },
     }
 }

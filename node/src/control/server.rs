@@ -79,15 +79,7 @@ impl Server {
 
     async fn ask_reactor(&self, command: String, arguments: Map<String, Value>) -> Value {
         let (reply, answer) = oneshot::channel();
-        if self
-            .tell
-            .try_send(ControlRequest {
-                command,
-                arguments,
-                reply,
-            })
-            .is_err()
-        {
+        if self.tell.try_send(ControlRequest { command, arguments, reply }).is_err() {
             return json!({ "error": "the node is busy or stopping" });
         }
         self.waker.wake();

@@ -48,13 +48,7 @@ fn serve_echo(patience: Duration) -> Served {
             poller.wait(Some(LONG)).unwrap();
         }
     });
-    Served {
-        scratch,
-        path,
-        stop,
-        reactor: Some(reactor),
-        server: Some(server),
-    }
+    Served { scratch, path, stop, reactor: Some(reactor), server: Some(server) }
 }
 
 impl Served {
@@ -91,10 +85,7 @@ fn rest_of(mut stream: &UnixStream) -> String {
 #[test]
 fn the_socket_is_its_owners_alone_and_gone_after_the_stop() {
     let served = serve_echo(LONG);
-    let mode = std::fs::metadata(&served.path)
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(&served.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     served.works();
     assert_eq!(served.stop(), 1);
@@ -110,10 +101,7 @@ fn one_connection_may_ask_many_times_and_arguments_reach_the_reactor() {
         let mut line = String::new();
         answers.read_line(&mut line).unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            answer,
-            json!({ "did": "ping", "with": { "number": number } })
-        );
+        assert_eq!(answer, json!({ "did": "ping", "with": { "number": number } }));
     }
     drop((stream, answers));
     assert_eq!(served.stop(), 100);
@@ -135,10 +123,7 @@ fn a_node_that_does_not_run_is_said_with_how_to_start_it() {
 struct UnixSocketFile;
 
 impl UnixSocketFile {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a stale file is made as a killed process leaves it"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a stale file is made as a killed process leaves it")]
     fn left_behind(path: &Path) -> std::os::unix::net::UnixListener {
         std::os::unix::net::UnixListener::bind(path).unwrap()
     }
@@ -149,10 +134,7 @@ fn a_second_node_does_not_take_over_the_first_ones_socket() {
     let served = serve_echo(LONG);
     let poller = Poller::new().unwrap();
     let error = serve(&served.path, poller.waker()).unwrap_err().to_string();
-    assert!(
-        error.contains("another process answers") && error.contains("hint"),
-        "{error}"
-    );
+    assert!(error.contains("another process answers") && error.contains("hint"), "{error}");
     served.works();
     served.stop();
 }
@@ -189,15 +171,10 @@ fn an_endless_request_is_cut_at_its_limit() {
     let mut stream = served.connect();
     let chunk = vec![b'x'; REQUEST];
     // The server closes after 64 KiB; the socket's own buffers take a little more.
-    let sent = (0..1000)
-        .take_while(|_| stream.write_all(&chunk).is_ok())
-        .count();
+    let sent = (0..1000).take_while(|_| stream.write_all(&chunk).is_ok()).count();
     assert!(sent < 20, "{sent} times 64 KiB were taken");
     let answer = rest_of(&stream);
-    assert!(
-        answer.is_empty() || answer.contains("at most 65536 bytes"),
-        "{answer}"
-    );
+    assert!(answer.is_empty() || answer.contains("at most 65536 bytes"), "{answer}");
     let mut stream = served.connect();
     stream.write_all(&chunk).unwrap();
     stream.write_all(b"x").unwrap();
@@ -218,8 +195,7 @@ fn a_crowd_is_turned_away_and_leaves_no_trace() {
     assert!(matches!(error, AskError::Broken { .. }), "{error:?}");
     drop(silent);
     // Their places are free as soon as the server has seen them leave.
-    let back =
-        (0..10_000).any(|_| ask(&served.path, &json!({ "command": "status" }), LONG).is_ok());
+    let back = (0..10_000).any(|_| ask(&served.path, &json!({ "command": "status" }), LONG).is_ok());
     assert!(back, "nobody is served any more");
     served.stop();
 }
@@ -240,10 +216,7 @@ fn a_silent_or_dripping_client_is_cut_after_its_time() {
 fn an_unanswered_command_is_an_error_and_not_a_hang() {
     let served = serve_echo(LONG);
     let error = ask(&served.path, &json!({ "command": "silence" }), LONG).unwrap_err();
-    assert!(
-        matches!(&error, AskError::Refused { reason } if reason.contains("did not answer")),
-        "{error:?}"
-    );
+    assert!(matches!(&error, AskError::Refused { reason } if reason.contains("did not answer")), "{error:?}");
     served.stop();
     // A reactor that never looks.
     let scratch = Scratch::new();
@@ -251,16 +224,8 @@ fn an_unanswered_command_is_an_error_and_not_a_hang() {
     let path = scratch.file("control");
     let server = serve_with(&path, poller.waker(), Duration::from_millis(500)).unwrap();
     let error = ask(&path, &json!({ "command": "status" }), LONG).unwrap_err();
-    assert!(
-        matches!(&error, AskError::Refused { reason } if reason.contains("in time")),
-        "{error:?}"
-    );
-    let error = ask(
-        &path,
-        &json!({ "command": "status" }),
-        Duration::from_millis(5),
-    )
-    .unwrap_err();
+    assert!(matches!(&error, AskError::Refused { reason } if reason.contains("in time")), "{error:?}");
+    let error = ask(&path, &json!({ "command": "status" }), Duration::from_millis(5)).unwrap_err();
     assert!(matches!(error, AskError::TimedOut { .. }), "{error:?}");
     drop(server);
 }

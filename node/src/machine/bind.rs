@@ -24,27 +24,12 @@ impl BindError {
     /// The error for `errno` on `endpoint`.
     pub(crate) fn new(endpoint: impl Into<String>, errno: Errno) -> Self {
         let (reason, mend) = explain(errno);
-        Self {
-            endpoint: endpoint.into(),
-            reason,
-            mend: mend.into(),
-            source: errno.into(),
-        }
+        Self { endpoint: endpoint.into(), reason, mend: mend.into(), source: errno.into() }
     }
 
     /// The same with words that know more than the error number does.
-    pub(crate) fn because(
-        endpoint: impl Into<String>,
-        errno: Errno,
-        reason: &str,
-        mend: &str,
-    ) -> Self {
-        Self {
-            endpoint: endpoint.into(),
-            reason: reason.into(),
-            mend: mend.into(),
-            source: errno.into(),
-        }
+    pub(crate) fn because(endpoint: impl Into<String>, errno: Errno, reason: &str, mend: &str) -> Self {
+        Self { endpoint: endpoint.into(), reason: reason.into(), mend: mend.into(), source: errno.into() }
     }
 }
 
@@ -62,22 +47,10 @@ fn explain(errno: Errno) -> (String, &'static str) {
             "permission denied",
             "use a port of 1024 or above and a directory that this user may write to, or grant the right",
         ),
-        Errno::NOENT => (
-            "the directory does not exist",
-            "create the directory, or choose another path",
-        ),
-        Errno::NOTDIR => (
-            "a part of the path is not a directory",
-            "choose another path",
-        ),
-        Errno::NAMETOOLONG => (
-            "the path is too long for a socket (107 bytes)",
-            "choose a shorter path",
-        ),
-        Errno::AFNOSUPPORT => (
-            "this system has no such address family",
-            "use the other IP version",
-        ),
+        Errno::NOENT => ("the directory does not exist", "create the directory, or choose another path"),
+        Errno::NOTDIR => ("a part of the path is not a directory", "choose another path"),
+        Errno::NAMETOOLONG => ("the path is too long for a socket (107 bytes)", "choose a shorter path"),
+        Errno::AFNOSUPPORT => ("this system has no such address family", "use the other IP version"),
         Errno::MFILE | Errno::NFILE => ("too many open files", "raise the limit (`ulimit -n`)"),
         other => return (io::Error::from(other).to_string(), "check the address"),
     };

@@ -15,19 +15,13 @@ pub struct Clock {
 impl Clock {
     /// Starts the clock: [`Moment::ZERO`] is now.
     pub fn start() -> Self {
-        Self {
-            epoch: read(ClockId::Boottime),
-            base: Instant::now(),
-        }
+        Self { epoch: read(ClockId::Boottime), base: Instant::now() }
     }
 
     /// The present.
     pub fn now(&self) -> Now {
         let since = read(ClockId::Boottime).saturating_sub(self.epoch);
-        Now {
-            instant: Moment::new(since),
-            wall: read(ClockId::Realtime),
-        }
+        Now { instant: Moment::new(since), wall: read(ClockId::Realtime) }
     }
 
     /// The `Instant` that stands for [`Moment::ZERO`]: `std_base() + moment.since_epoch()` is what a state machine
@@ -42,9 +36,7 @@ impl Clock {
 fn read(clock: ClockId) -> Duration {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
     let nanoseconds = u32::try_from(tv_nsec).unwrap_or(0);
-    u64::try_from(tv_sec).map_or(Duration::ZERO, |seconds| {
-        Duration::new(seconds, nanoseconds)
-    })
+    u64::try_from(tv_sec).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanoseconds))
 }
 
 #[cfg(test)]
@@ -55,10 +47,7 @@ mod tests {
     fn the_clock_starts_at_zero_and_never_goes_back() {
         let clock = Clock::start();
         let first = clock.now();
-        assert!(
-            first.instant.since_epoch() < Duration::from_secs(60),
-            "{first:?}"
-        );
+        assert!(first.instant.since_epoch() < Duration::from_secs(60), "{first:?}");
         let mut last = first.instant;
         for _ in 0..1000 {
             let next = clock.now().instant;
@@ -71,13 +60,8 @@ mod tests {
     #[test]
     fn wall_time_is_since_the_unix_epoch() {
         let wall = Clock::start().now().wall;
-        let system = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
-        assert!(
-            system.abs_diff(wall) < Duration::from_secs(10),
-            "{wall:?} {system:?}"
-        );
+        let system = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert!(system.abs_diff(wall) < Duration::from_secs(10), "{wall:?} {system:?}");
     }
 
     #[test]

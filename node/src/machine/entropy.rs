@@ -24,10 +24,7 @@ impl Entropy for OsEntropy {
 
 /// The two sources of a node. Both are the kernel's generator, whose output does not reveal its state.
 pub fn randomness() -> Randomness {
-    Randomness {
-        secret: Box::new(OsEntropy),
-        public: Box::new(OsEntropy),
-    }
+    Randomness { secret: Box::new(OsEntropy), public: Box::new(OsEntropy) }
 }
 
 #[cfg(test)]
@@ -45,11 +42,7 @@ mod tests {
         assert_ne!(secret, public);
         for bytes in [&secret, &public] {
             // A run of 16 zeroes by chance: 2^-116.
-            assert!(
-                bytes
-                    .windows(16)
-                    .all(|run| run.iter().any(|byte| *byte != 0))
-            );
+            assert!(bytes.windows(16).all(|run| run.iter().any(|byte| *byte != 0)));
         }
         randomness.secret.fill(&mut []);
     }

@@ -1,9 +1,6 @@
 //! Files as the node reads and writes them: bounded, and with errors that say what to do.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the machine is where files are opened"
-)]
+#![expect(clippy::disallowed_methods, reason = "the machine is where files are opened")]
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -146,11 +143,7 @@ fn read(file: File, most: u64) -> Result<String, FileError> {
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     Ok(())
@@ -167,8 +160,7 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> std::path::PathBuf {
-        let path =
-            std::env::temp_dir().join(format!("lockgate-files-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("lockgate-files-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         path

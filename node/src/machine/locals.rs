@@ -146,7 +146,9 @@ impl Locals {
     fn tell_writable(&mut self, app: AppId, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
         let Some(local) = self.streams.get_mut(&app) else { return };
         if !local.connecting {
-            if local.quiet && self.poller.set_interest(&local.stream, FIRST_TOKEN + app.0, Interest::Read).is_err() {
+            if local.quiet
+                && self.poller.set_interest(&local.stream, FIRST_TOKEN + app.0, Interest::Read).is_err()
+            {
                 self.failed.push_back(app);
                 return;
             }

@@ -52,9 +52,7 @@ pub enum LogError {
 pub fn start(filter: Option<&str>, format: Format) -> Result<(), LogError> {
     let variable = std::env::var(VARIABLE).ok();
     let filter = choose(filter, variable.as_deref())?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let outcome = match format {
         Format::Human => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).with_ansi(false).try_init(),
@@ -94,10 +92,7 @@ struct Said {
 impl<K: Ord + Clone> Quiet<K> {
     /// At most one per key in `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            said: BTreeMap::new(),
-        }
+        Self { interval, said: BTreeMap::new() }
     }
 
     /// `Some(n)`: say it now, `n` like it were held back since it was last said. `None`: hold it back.
@@ -113,22 +108,12 @@ impl<K: Ord + Clone> Quiet<K> {
         if self.said.len() >= KEYS {
             self.forget_one();
         }
-        self.said.insert(
-            key.clone(),
-            Said {
-                when: now,
-                suppressed: 0,
-            },
-        );
+        self.said.insert(key.clone(), Said { when: now, suppressed: 0 });
         Some(0)
     }
 
     fn forget_one(&mut self) {
-        let oldest = self
-            .said
-            .iter()
-            .min_by_key(|(_, said)| said.when)
-            .map(|(key, _)| key.clone());
+        let oldest = self.said.iter().min_by_key(|(_, said)| said.when).map(|(key, _)| key.clone());
         if let Some(oldest) = oldest {
             self.said.remove(&oldest);
         }
@@ -177,10 +162,7 @@ mod tests {
     fn endless_keys_do_not_grow_it() {
         let mut quiet = Quiet::new(Duration::from_secs(10));
         for key in 0..10 * KEYS as u64 {
-            assert_eq!(
-                quiet.admit(&key, Moment::new(Duration::from_nanos(key))),
-                Some(0)
-            );
+            assert_eq!(quiet.admit(&key, Moment::new(Duration::from_nanos(key))), Some(0));
         }
         assert_eq!(quiet.said.len(), KEYS);
     }

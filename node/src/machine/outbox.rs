@@ -160,9 +160,7 @@ impl Batch {
 
     /// Sends what waits, in order, until the socket takes no more.
     pub fn flush(&mut self, udp: &Udp) -> Flushed {
-        self.flush_through(udp.has_gso(), |to, contents, segment| {
-            udp.send(to, contents, segment)
-        })
+        self.flush_through(udp.has_gso(), |to, contents, segment| udp.send(to, contents, segment))
     }
 
     fn flush_through(
@@ -180,11 +178,7 @@ impl Batch {
                 run.open = false;
             }
             let manner = run.manner;
-            let size = if whole {
-                run.len
-            } else {
-                run.len.min(run.segment)
-            };
+            let size = if whole { run.len } else { run.len.min(run.segment) };
             let count = if whole { run.count as u64 } else { 1 };
             let contents = &self.slab[run.start..run.start + size];
             let outcome = send(run.to, contents, whole.then_some(run.segment));
@@ -276,15 +270,7 @@ impl Batch {
             last.open = len == last.segment;
             return;
         }
-        let run = Run {
-            to,
-            start,
-            len,
-            segment: len.max(1),
-            count: 1,
-            open: len > 0,
-            manner: Manner::Whole,
-        };
+        let run = Run { to, start, len, segment: len.max(1), count: 1, open: len > 0, manner: Manner::Whole };
         self.runs.push_back(run);
     }
 }

@@ -75,12 +75,7 @@ impl Poller {
         // Edge-triggered: each write to an eventfd is an edge, so its count need never be read.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &wake, epoll::EventData::new_u64(WAKE), flags)?;
-        Ok(Self {
-            epoll,
-            wake,
-            ready: Vec::with_capacity(EVENTS),
-            woken: false,
-        })
+        Ok(Self { epoll, wake, ready: Vec::with_capacity(EVENTS), woken: false })
     }
 
     /// Watches `source` in both directions under `token`. Closing the descriptor ends the watch.
@@ -121,12 +116,7 @@ impl Poller {
     ///
     /// # Errors
     /// When it is not watched.
-    pub fn set_interest(
-        &self,
-        source: impl AsFd,
-        token: u64,
-        interest: Interest,
-    ) -> io::Result<()> {
+    pub fn set_interest(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token);
         Ok(epoll::modify(&self.epoll, source, data, interest.flags())?)
     }
@@ -210,10 +200,7 @@ impl Poller {
 
 impl fmt::Debug for Poller {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Poller")
-            .field("ready", &self.ready)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Poller").field("ready", &self.ready).finish_non_exhaustive()
     }
 }
 
@@ -285,10 +272,7 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(10));
         let started = Instant::now();
         poller.wait(Some(Duration::from_millis(20))).unwrap();
-        assert!(
-            started.elapsed() >= Duration::from_millis(20),
-            "the wake-up was used up"
-        );
+        assert!(started.elapsed() >= Duration::from_millis(20), "the wake-up was used up");
     }
 
     #[test]
@@ -297,18 +281,12 @@ mod tests {
         let mut shortest = Duration::MAX;
         for _ in 0..20 {
             let started = Instant::now();
-            assert_eq!(
-                poller.wait(Some(Duration::from_nanos(100_001))).unwrap(),
-                []
-            );
+            assert_eq!(poller.wait(Some(Duration::from_nanos(100_001))).unwrap(), []);
             let took = started.elapsed();
             assert!(took >= Duration::from_nanos(100_001), "{took:?}");
             shortest = shortest.min(took);
         }
-        assert!(
-            shortest < Duration::from_millis(1),
-            "{shortest:?}: rounded up to a millisecond"
-        );
+        assert!(shortest < Duration::from_millis(1), "{shortest:?}: rounded up to a millisecond");
         let started = Instant::now();
         poller.wait(Some(Duration::ZERO)).unwrap();
         assert!(started.elapsed() < Duration::from_secs(1));
@@ -319,40 +297,18 @@ mod tests {
         let (mut near, mut far) = UnixStream::pair().unwrap();
         let mut poller = Poller::new().unwrap();
         poller.add(&near, 7).unwrap();
-        let writable = Ready {
-            token: 7,
-            readable: false,
-            writable: true,
-            hangup: false,
-        };
+        let writable = Ready { token: 7, readable: false, writable: true, hangup: false };
         assert_eq!(poller.wait(LONG).unwrap(), [writable]);
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
         far.write_all(b"x").unwrap();
-        assert_eq!(
-            poller.wait(LONG).unwrap(),
-            [Ready {
-                readable: true,
-                ..writable
-            }]
-        );
-        assert_eq!(
-            poller.wait(Some(Duration::ZERO)).unwrap(),
-            [],
-            "unread, and yet no second edge"
-        );
+        assert_eq!(poller.wait(LONG).unwrap(), [Ready { readable: true, ..writable }]);
+        assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), [], "unread, and yet no second edge");
         far.write_all(b"y").unwrap();
         assert!(poller.wait(LONG).unwrap()[0].readable);
         let mut bytes = [0; 2];
         near.read_exact(&mut bytes).unwrap();
         drop(far);
-        assert_eq!(
-            poller.wait(LONG).unwrap(),
-            [Ready {
-                readable: true,
-                hangup: true,
-                ..writable
-            }]
-        );
+        assert_eq!(poller.wait(LONG).unwrap(), [Ready { readable: true, hangup: true, ..writable }]);
     }
 
     #[test]
@@ -364,17 +320,8 @@ mod tests {
         udp.send(sink.local_addr(), b"x", None).unwrap();
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
         poller.set_interest(&udp, 7, Interest::Both).unwrap();
-        let writable = Ready {
-            token: 7,
-            readable: false,
-            writable: true,
-            hangup: false,
-        };
-        assert_eq!(
-            poller.wait(LONG).unwrap(),
-            [writable],
-            "room that is there already is told"
-        );
+        let writable = Ready { token: 7, readable: false, writable: true, hangup: false };
+        assert_eq!(poller.wait(LONG).unwrap(), [writable], "room that is there already is told");
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
         udp.send(sink.local_addr(), b"x", None).unwrap();
         // This is why a socket that is not blocked is watched for reading only.
@@ -406,10 +353,7 @@ mod tests {
         assert_eq!(poller.spin(&clock, in_long()).unwrap(), []);
         far.write_all(b"x").unwrap();
         assert!(poller.spin(&clock, in_long()).unwrap()[0].readable);
-        assert!(
-            clock.now().instant.since_epoch() < Duration::from_secs(10),
-            "no deadline was needed"
-        );
+        assert!(clock.now().instant.since_epoch() < Duration::from_secs(10), "no deadline was needed");
         let soon = clock.now().instant + Duration::from_micros(100);
         assert_eq!(poller.spin(&clock, soon).unwrap(), []);
         assert!(clock.now().instant >= soon);

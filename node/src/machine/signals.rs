@@ -34,9 +34,7 @@ impl Signals {
     /// # Errors
     /// When the thread or a handler cannot be made.
     pub fn catch(waker: Waker) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let mut streams = {
             let _inside = runtime.enter();
             Streams {
@@ -47,21 +45,15 @@ impl Signals {
         };
         let (tell, arrived) = channel();
         let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("lockgate-signals".into())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = streams.pass_on(&tell, &waker) => {}
-                        _ = stopped => {}
-                    }
-                });
-            })?;
-        Ok(Self {
-            arrived,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        let thread = thread::Builder::new().name("lockgate-signals".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = streams.pass_on(&tell, &waker) => {}
+                    _ = stopped => {}
+                }
+            });
+        })?;
+        Ok(Self { arrived, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The next signal that came in, without blocking.
@@ -114,11 +106,9 @@ mod tests {
     fn every_signal_wakes_the_reactor_and_says_what_it_asks_for() {
         let mut poller = Poller::new().unwrap();
         let signals = Signals::catch(poller.waker()).unwrap();
-        for (number, meaning) in [
-            (Number::TERM, Signal::Stop),
-            (Number::HUP, Signal::Reload),
-            (Number::INT, Signal::Stop),
-        ] {
+        for (number, meaning) in
+            [(Number::TERM, Signal::Stop), (Number::HUP, Signal::Reload), (Number::INT, Signal::Stop)]
+        {
             kill_process(getpid(), number).unwrap();
             let seen = (0..100).find_map(|_| {
                 let seen = signals.take();

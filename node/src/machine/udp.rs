@@ -49,11 +49,7 @@ impl Udp {
     }
 
     fn open(address: SocketAddr) -> Result<Self, Errno> {
-        let family = if address.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let descriptor = net::socket_with(family, SocketType::DGRAM, flags, None)?;
         if address.is_ipv6() {
@@ -66,14 +62,7 @@ impl Udp {
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
         // Asked once: the first refusal of any send turns quinn-udp's own answer off for ever; the batch judges per run.
         let gso = state.max_gso_segments() > 1;
-        Ok(Self {
-            descriptor,
-            state,
-            local,
-            gso,
-            buffers: vec![0; BATCH * MESSAGE],
-            errors: 0,
-        })
+        Ok(Self { descriptor, state, local, gso, buffers: vec![0; BATCH * MESSAGE], errors: 0 })
     }
 
     /// Receives one batch without blocking and hands each datagram to `take`: who sent it, how the path marked it,
@@ -83,36 +72,23 @@ impl Udp {
     ///
     /// # Errors
     /// Only if the socket itself is broken.
-    pub fn recv(
-        &mut self,
-        mut take: impl FnMut(SocketAddr, Option<Ecn>, &mut [u8]),
-    ) -> io::Result<Received> {
+    pub fn recv(&mut self, mut take: impl FnMut(SocketAddr, Option<Ecn>, &mut [u8])) -> io::Result<Received> {
         let mut rest = self.buffers.chunks_exact_mut(MESSAGE);
         let mut slices: [IoSliceMut<'_>; BATCH] = std::array::from_fn(|_| {
             IoSliceMut::new(rest.next().expect("one buffer per message was allocated"))
         });
         let mut metas = [RecvMeta::default(); BATCH];
-        let messages =
-            match self
-                .state
-                .recv(UdpSockRef::from(&self.descriptor), &mut slices, &mut metas)
-            {
-                Ok(messages) => messages,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Received {
-                        datagrams: 0,
-                        drained: true,
-                    });
-                }
-                Err(error) if is_about_a_peer(&error) => {
-                    self.errors += 1;
-                    return Ok(Received {
-                        datagrams: 0,
-                        drained: false,
-                    });
-                }
-                Err(error) => return Err(error),
-            };
+        let messages = match self.state.recv(UdpSockRef::from(&self.descriptor), &mut slices, &mut metas) {
+            Ok(messages) => messages,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Received { datagrams: 0, drained: true });
+            }
+            Err(error) if is_about_a_peer(&error) => {
+                self.errors += 1;
+                return Ok(Received { datagrams: 0, drained: false });
+            }
+            Err(error) => return Err(error),
+        };
         let mut datagrams = 0;
         for (bytes, meta) in slices.iter_mut().zip(&metas[..messages]) {
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
@@ -126,38 +102,21 @@ impl Udp {
                 datagrams += 1;
             }
         }
-        Ok(Received {
-            datagrams,
-            drained: messages < BATCH,
-        })
+        Ok(Received { datagrams, drained: messages < BATCH })
     }
 
     /// Sends `contents` to `to` in one system call: as datagrams of `segment` bytes (the last may be shorter), or as one
     /// datagram where there is no `segment`. The caller sees to the kernel's limits (64 segments, 65507 bytes).
-    pub(super) fn send(
-        &self,
-        to: SocketAddr,
-        contents: &[u8],
-        segment: Option<usize>,
-    ) -> io::Result<()> {
+    pub(super) fn send(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {
         let destination = self.reachable(to);
-        let transmit = Transmit {
-            destination,
-            ecn: None,
-            contents,
-            segment_size: segment,
-            src_ip: None,
-        };
-        self.state
-            .try_send(UdpSockRef::from(&self.descriptor), &transmit)
+        let transmit = Transmit { destination, ecn: None, contents, segment_size: segment, src_ip: None };
+        self.state.try_send(UdpSockRef::from(&self.descriptor), &transmit)
     }
 
     /// `to` in the socket's own address family: a dual-stack socket reaches IPv4 through mapped addresses.
     fn reachable(&self, to: SocketAddr) -> SocketAddr {
         match to.ip() {
-            IpAddr::V4(ip) if self.local.is_ipv6() => {
-                SocketAddr::new(ip.to_ipv6_mapped().into(), to.port())
-            }
+            IpAddr::V4(ip) if self.local.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
             _ => to,
         }
     }
@@ -201,10 +160,7 @@ impl AsFd for Udp {
 
 impl fmt::Debug for Udp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Udp")
-            .field("local", &self.local)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Udp").field("local", &self.local).finish_non_exhaustive()
     }
 }
 
@@ -257,15 +213,8 @@ mod tests {
         poller.add(&*udp, 1).unwrap();
         let mut arrived = None;
         while arrived.is_none() {
-            assert!(
-                !poller
-                    .wait(Some(Duration::from_secs(10)))
-                    .unwrap()
-                    .is_empty(),
-                "nothing arrives"
-            );
-            udp.recv(|from, _, bytes| arrived = Some((from, bytes.to_vec())))
-                .unwrap();
+            assert!(!poller.wait(Some(Duration::from_secs(10))).unwrap().is_empty(), "nothing arrives");
+            udp.recv(|from, _, bytes| arrived = Some((from, bytes.to_vec()))).unwrap();
         }
         arrived.unwrap()
     }
@@ -274,13 +223,8 @@ mod tests {
     fn a_port_in_use_is_named_with_its_mend() {
         let held = bind("127.0.0.1:0");
         let error = Udp::bind(held.local_addr()).unwrap_err().to_string();
-        assert!(
-            error.contains(&format!("udp {}", held.local_addr())) && error.contains("hint"),
-            "{error}"
-        );
-        let error = Udp::bind("192.0.2.1:0".parse().unwrap())
-            .unwrap_err()
-            .to_string();
+        assert!(error.contains(&format!("udp {}", held.local_addr())) && error.contains("hint"), "{error}");
+        let error = Udp::bind("192.0.2.1:0".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("no such address"), "{error}");
     }
 
@@ -288,13 +232,10 @@ mod tests {
     fn both_ip_versions_reach_a_dual_stack_socket_under_their_own_addresses() {
         let mut dual = bind("[::]:0");
         let port = dual.local_addr().port();
-        for (own, to) in [
-            ("127.0.0.1:0", format!("127.0.0.1:{port}")),
-            ("[::1]:0", format!("[::1]:{port}")),
-        ] {
+        for (own, to) in [("127.0.0.1:0", format!("127.0.0.1:{port}")), ("[::1]:0", format!("[::1]:{port}"))]
+        {
             let mut peer = bind(own);
-            peer.send(to.parse().unwrap(), own.as_bytes(), None)
-                .unwrap();
+            peer.send(to.parse().unwrap(), own.as_bytes(), None).unwrap();
             let (from, bytes) = next(&mut dual);
             assert_eq!((from, bytes), (peer.local_addr(), own.as_bytes().to_vec()));
             dual.send(from, b"back", None).unwrap();
@@ -318,43 +259,20 @@ mod tests {
     #[test]
     fn an_empty_socket_is_drained_and_a_full_batch_is_not() {
         let mut udp = bind("127.0.0.1:0");
-        assert_eq!(
-            udp.recv(|_, _, _| ()).unwrap(),
-            Received {
-                datagrams: 0,
-                drained: true
-            }
-        );
+        assert_eq!(udp.recv(|_, _, _| ()).unwrap(), Received { datagrams: 0, drained: true });
         // Different senders are never coalesced, so each datagram is a message of its own.
         for _ in 0..=BATCH {
-            bind("127.0.0.1:0")
-                .send(udp.local_addr(), b"x", None)
-                .unwrap();
+            bind("127.0.0.1:0").send(udp.local_addr(), b"x", None).unwrap();
         }
         let first = udp.recv(|_, _, _| ()).unwrap();
-        assert_eq!(
-            first,
-            Received {
-                datagrams: BATCH,
-                drained: false
-            }
-        );
-        assert_eq!(
-            udp.recv(|_, _, _| ()).unwrap(),
-            Received {
-                datagrams: 1,
-                drained: true
-            }
-        );
+        assert_eq!(first, Received { datagrams: BATCH, drained: false });
+        assert_eq!(udp.recv(|_, _, _| ()).unwrap(), Received { datagrams: 1, drained: true });
     }
 
     #[test]
     fn what_the_system_grants_can_be_read() {
         let udp = bind("127.0.0.1:0");
         assert!(udp.receive_buffer() >= 64 << 10 && udp.send_buffer() >= 64 << 10);
-        assert!(
-            udp.has_gso() && udp.has_gro(),
-            "every kernel since 5.0 has both"
-        );
+        assert!(udp.has_gso() && udp.has_gro(), "every kernel since 5.0 has both");
     }
 }

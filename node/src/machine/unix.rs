@@ -49,10 +49,7 @@ impl UnixSocket {
         } else {
             Some(File::claim(path, mode).map_err(|e| named(to_errno(&e)))?)
         };
-        let socket = Self {
-            descriptor,
-            _file: file,
-        };
+        let socket = Self { descriptor, _file: file };
         net::listen(&socket.descriptor, backlog).map_err(named)?;
         Ok(socket)
     }
@@ -76,11 +73,7 @@ impl File {
     fn claim(path: &Path, mode: u32) -> io::Result<Self> {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         let metadata = fs::symlink_metadata(path)?;
-        Ok(Self {
-            path: path.into(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
+        Ok(Self { path: path.into(), device: metadata.dev(), inode: metadata.ino() })
     }
 }
 
@@ -188,10 +181,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.file("socket");
         let socket = bind(&path).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_file(&path).unwrap();
         let successor = bind(&path).unwrap();
         drop(socket);
@@ -205,9 +195,7 @@ mod tests {
         let scratch = Scratch::new();
         let error = bind(&scratch.file("none/socket")).unwrap_err().to_string();
         assert!(error.contains("create the directory"), "{error}");
-        let error = bind(&scratch.file(&"x".repeat(200)))
-            .unwrap_err()
-            .to_string();
+        let error = bind(&scratch.file(&"x".repeat(200))).unwrap_err().to_string();
         assert!(error.contains("shorter path"), "{error}");
     }
 }

@@ -16,11 +16,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "lockgate-mistakes-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name =
+            format!("lockgate-mistakes-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).expect("the temporary folder can be written");
         Self(path)
@@ -30,8 +27,7 @@ impl Folder {
         let path = self.0.join(name);
         files::write_new(&path, text).expect("it is new");
         // Whatever the umask of whoever runs this.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
-            .expect("it is ours");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
         self
     }
 
@@ -49,13 +45,7 @@ impl Folder {
         let found = load(&self.config()).err().unwrap_or_default();
         let folder = format!("{}/", self.0.display());
         let told = found.iter().map(|mistake| {
-            let Mistake {
-                file,
-                line,
-                key,
-                problem,
-                mend,
-            } = mistake;
+            let Mistake { file, line, key, problem, mend } = mistake;
             format!("{file}:{line} {key}: {problem} | {mend}").replace(&folder, "")
         });
         told.collect()
@@ -70,28 +60,19 @@ impl Drop for Folder {
 
 #[test]
 fn a_node_loads_from_its_files() {
-    let folder = Folder::new()
-        .with("lockgate.toml", CONFIG)
-        .with("policy.toml", POLICY);
+    let folder = Folder::new().with("lockgate.toml", CONFIG).with("policy.toml", POLICY);
     let folder = folder.with_secret("north.key", &format!("{PRIVATE}\n"));
     let loaded = load(&folder.config()).unwrap_or_else(|found| panic!("{found:#?}"));
-    assert_eq!(
-        (loaded.rules.generation(), loaded.preshared_keys.len()),
-        (1, 2)
-    );
+    assert_eq!((loaded.rules.generation(), loaded.preshared_keys.len()), (1, 2));
     assert!(loaded.preshared_keys.iter().all(Option::is_none));
     assert!(loaded.warnings.is_empty());
-    assert_eq!(
-        loaded.rules.hosts("jobs").collect::<Vec<_>>(),
-        ["edge-south"]
-    );
+    assert_eq!(loaded.rules.hosts("jobs").collect::<Vec<_>>(), ["edge-south"]);
 }
 
 #[test]
 fn without_a_policy_a_node_loads_warns_and_grants_nothing() {
-    let folder = Folder::new()
-        .with("lockgate.toml", &with_line(CONFIG, 6, ""))
-        .with_secret("north.key", PRIVATE);
+    let folder =
+        Folder::new().with("lockgate.toml", &with_line(CONFIG, 6, "")).with_secret("north.key", PRIVATE);
     let loaded = load(&folder.config()).unwrap_or_else(|found| panic!("{found:#?}"));
     assert!(loaded.rules.is_nothing() && loaded.policy.is_none());
     assert_eq!(loaded.warnings.len(), 1);
@@ -105,18 +86,11 @@ fn mistakes_around_the_files_themselves_are_told() {
     let key = |folder: Folder| folder.with_secret("north.key", PRIVATE);
     let own_key = CONFIG.replace("CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", OWN_PUBLIC);
     let psk = with_line(CONFIG, 13, "preshared_key = \"psk.key\"");
-    let with_psk = |text: &str| {
-        key(policy(Folder::new().with("lockgate.toml", &psk))).with_secret("psk.key", text)
-    };
+    let with_psk =
+        |text: &str| key(policy(Folder::new().with("lockgate.toml", &psk))).with_secret("psk.key", text);
     for (folder, told) in [
-        (
-            Folder::new(),
-            "lockgate.toml:0 : the file does not exist | name the configuration with  -c FILE",
-        ),
-        (
-            key(folder()),
-            "lockgate.toml:6 node.policy: policy.toml does not exist | write it",
-        ),
+        (Folder::new(), "lockgate.toml:0 : the file does not exist | name the configuration with  -c FILE"),
+        (key(folder()), "lockgate.toml:6 node.policy: policy.toml does not exist | write it"),
         (
             policy(folder()),
             "lockgate.toml:3 node.key: north.key does not exist | make one:  lockgate keygen north.key",
@@ -137,10 +111,7 @@ fn mistakes_around_the_files_themselves_are_told() {
             key(policy(Folder::new().with("lockgate.toml", &own_key))),
             "lockgate.toml:10 peer.public_key: the peer edge-south has the public key of this node itself | write the key",
         ),
-        (
-            with_psk("short"),
-            "lockgate.toml:13 peer.preshared_key: psk.key holds no key",
-        ),
+        (with_psk("short"), "lockgate.toml:13 peer.preshared_key: psk.key holds no key"),
         (
             key(folder()).with("policy.toml", ""),
             "policy.toml:0 : no policy: nothing passes | write  default = \"deny\"",
@@ -151,37 +122,18 @@ fn mistakes_around_the_files_themselves_are_told() {
         ),
     ] {
         let found = folder.mistakes();
-        assert!(
-            found.len() == 1 && found[0].starts_with(told),
-            "{told}\n{found:#?}"
-        );
+        assert!(found.len() == 1 && found[0].starts_with(told), "{told}\n{found:#?}");
     }
-    assert!(
-        load(&with_psk(PRIVATE).config()).is_ok_and(|loaded| loaded.preshared_keys[0].is_some())
-    );
+    assert!(load(&with_psk(PRIVATE).config()).is_ok_and(|loaded| loaded.preshared_keys[0].is_some()));
 }
 
 #[test]
 fn mistakes_in_all_files_are_told_at_once() {
-    let config = with_line(
-        &with_line(CONFIG, 5, "listen = \"here\""),
-        20,
-        "connect = \"tcp://*:5556\"",
-    );
-    let policy = with_line(
-        &with_line(POLICY, 1, "default = \"allow\""),
-        20,
-        "from = \"role=historan\"",
-    );
-    let found = Folder::new()
-        .with("lockgate.toml", &config)
-        .with("policy.toml", &policy)
-        .mistakes();
-    let places: Vec<&str> = found
-        .iter()
-        .filter_map(|told| told.split_once(": "))
-        .map(|(place, _)| place)
-        .collect();
+    let config = with_line(&with_line(CONFIG, 5, "listen = \"here\""), 20, "connect = \"tcp://*:5556\"");
+    let policy = with_line(&with_line(POLICY, 1, "default = \"allow\""), 20, "from = \"role=historan\"");
+    let found = Folder::new().with("lockgate.toml", &config).with("policy.toml", &policy).mistakes();
+    let places: Vec<&str> =
+        found.iter().filter_map(|told| told.split_once(": ")).map(|(place, _)| place).collect();
     assert_eq!(
         places,
         [
@@ -201,20 +153,13 @@ fn the_example_of_two_nodes_loads_and_each_may_do_what_it_says() {
         let text = files::read_text(&examples.join(name), 1 << 16).expect("the example is there");
         folder.with(name, &text)
     };
-    let mut folder = Folder::new()
-        .with_secret("north.key", PRIVATE)
-        .with_secret("south.key", PRIVATE);
+    let mut folder = Folder::new().with_secret("north.key", PRIVATE).with_secret("south.key", PRIVATE);
     for name in ["edge-north.toml", "edge-south.toml", "policy.toml"] {
         folder = copy(folder, name);
     }
     for name in ["edge-north", "edge-south"] {
-        let loaded = load(&folder.0.join(format!("{name}.toml")))
-            .unwrap_or_else(|found| panic!("{found:#?}"));
-        assert_eq!(
-            (loaded.config.name.as_str(), loaded.warnings.len()),
-            (name, 0),
-            "{:#?}",
-            loaded.warnings
-        );
+        let loaded =
+            load(&folder.0.join(format!("{name}.toml"))).unwrap_or_else(|found| panic!("{found:#?}"));
+        assert_eq!((loaded.config.name.as_str(), loaded.warnings.len()), (name, 0), "{:#?}", loaded.warnings);
     }
 }

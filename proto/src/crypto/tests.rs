@@ -7,16 +7,13 @@ use chacha20poly1305::ChaCha20Poly1305;
 use super::*;
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len() / 2)
-        .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
-        .collect()
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
 #[test]
 fn rfc_8439_appendix_a_5_opens() {
-    let key: [u8; 32] = hex("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0")
-        .try_into()
-        .unwrap();
+    let key: [u8; 32] =
+        hex("1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0").try_into().unwrap();
     // That vector's nonce is 00000000 0102030405060708: WireGuard's form.
     let counter = u64::from_le_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
     let associated = hex("f33388860000000000004e91");
@@ -30,13 +27,8 @@ fn rfc_8439_appendix_a_5_opens() {
     let tag = hex("eead9d67890cbb22392336fea1851f38");
     assert!(ciphertext.ends_with(&tag));
     let mut buffer = ciphertext.clone();
-    let plaintext = AeadKey::new(&key)
-        .open(counter, &associated, &mut buffer)
-        .unwrap();
-    assert!(
-        plaintext.starts_with(b"Internet-Drafts are draft documents valid for"),
-        "{plaintext:02x?}"
-    );
+    let plaintext = AeadKey::new(&key).open(counter, &associated, &mut buffer).unwrap();
+    assert!(plaintext.starts_with(b"Internet-Drafts are draft documents valid for"), "{plaintext:02x?}");
     assert_eq!(plaintext.len(), 265);
     let mut sealed = plaintext.to_vec();
     sealed.extend([0; TAG_LEN]);
@@ -73,22 +65,13 @@ fn the_fast_aead_agrees_with_the_oracle() {
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&counter.to_le_bytes());
         let mut expected = plaintext.clone();
-        let tag = oracle
-            .encrypt_in_place_detached((&nonce).into(), b"aad", &mut expected)
-            .unwrap();
+        let tag = oracle.encrypt_in_place_detached((&nonce).into(), b"aad", &mut expected).unwrap();
         expected.extend(tag);
         assert_eq!(sealed, expected, "length {len}");
         sealed[len / 2] ^= 1;
-        assert_eq!(
-            fast.open(counter, b"aad", &mut sealed.clone()).unwrap_err(),
-            Discard::NotAuthentic
-        );
+        assert_eq!(fast.open(counter, b"aad", &mut sealed.clone()).unwrap_err(), Discard::NotAuthentic);
         sealed[len / 2] ^= 1;
-        assert_eq!(
-            fast.open(counter + 1, b"aad", &mut sealed.clone())
-                .unwrap_err(),
-            Discard::NotAuthentic
-        );
+        assert_eq!(fast.open(counter + 1, b"aad", &mut sealed.clone()).unwrap_err(), Discard::NotAuthentic);
         assert_eq!(fast.open(counter, b"aad", &mut sealed).unwrap(), plaintext);
     }
 }
@@ -96,12 +79,7 @@ fn the_fast_aead_agrees_with_the_oracle() {
 #[test]
 fn what_is_shorter_than_a_tag_does_not_open() {
     for len in 0..TAG_LEN {
-        assert!(
-            AeadKey::new(&[1; 32])
-                .open(0, &[], &mut [0; TAG_LEN][..len])
-                .is_err(),
-            "length {len}"
-        );
+        assert!(AeadKey::new(&[1; 32]).open(0, &[], &mut [0; TAG_LEN][..len]).is_err(), "length {len}");
     }
 }
 
@@ -110,28 +88,16 @@ fn a_cookie_opens_only_for_the_message_it_answers() {
     let (key, nonce, mac1, cookie) = ([1; 32], [2; 24], [3; 16], [4; 16]);
     let sealed = seal_cookie(&key, &nonce, &mac1, &cookie);
     assert_eq!(open_cookie(&key, &nonce, &mac1, &sealed), Ok(cookie));
-    assert_eq!(
-        open_cookie(&key, &nonce, &[9; 16], &sealed),
-        Err(Discard::NotAuthentic)
-    );
-    assert_eq!(
-        open_cookie(&[9; 32], &nonce, &mac1, &sealed),
-        Err(Discard::NotAuthentic)
-    );
+    assert_eq!(open_cookie(&key, &nonce, &[9; 16], &sealed), Err(Discard::NotAuthentic));
+    assert_eq!(open_cookie(&[9; 32], &nonce, &mac1, &sealed), Err(Discard::NotAuthentic));
     let mut forged = sealed;
     forged[0] ^= 1;
-    assert_eq!(
-        open_cookie(&key, &nonce, &mac1, &forged),
-        Err(Discard::NotAuthentic)
-    );
+    assert_eq!(open_cookie(&key, &nonce, &mac1, &forged), Err(Discard::NotAuthentic));
 }
 
 #[test]
 fn macs_differ_by_key_and_by_content() {
-    assert!(equal(
-        &mac(&[1; 32], &[b"ab"]),
-        &mac(&[1; 32], &[b"a", b"b"])
-    ));
+    assert!(equal(&mac(&[1; 32], &[b"ab"]), &mac(&[1; 32], &[b"a", b"b"])));
     assert!(!equal(&mac(&[1; 32], &[b"ab"]), &mac(&[2; 32], &[b"ab"])));
     assert!(!equal(&mac(&[1; 16], &[b"ab"]), &mac(&[1; 16], &[b"ac"])));
 }

@@ -10,9 +10,7 @@ use crate::outbox::Outbox;
 use crate::peer::limits::{Admission, Proof};
 use crate::peer::session::{Role, Session};
 use crate::peer::{Attempt, Peer, Reach, timers};
-use crate::wire::{
-    self, COOKIE_REPLY_LEN, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response,
-};
+use crate::wire::{self, COOKIE_REPLY_LEN, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
 
 impl Device {
     /// Somebody wants a session. What costs least is checked first.
@@ -26,12 +24,8 @@ impl Device {
         let core = &mut self.core;
         core.guard.check_mac1(&message.macs)?;
         core.admit(from, message.sender, &message.macs, now, out)?;
-        let responder =
-            Responder::read(&core.identity, &mut *core.randomness.secret, message.noise)?;
-        let id = *self
-            .by_key
-            .get(&responder.remote())
-            .ok_or(Discard::UnknownPeer)?;
+        let responder = Responder::read(&core.identity, &mut *core.randomness.secret, message.noise)?;
+        let id = *self.by_key.get(&responder.remote()).ok_or(Discard::UnknownPeer)?;
         let peer = self.peers.get_mut(&id).expect("keys only name live peers");
         peer.accept_initiation(responder.timestamp(), now)?;
         core.authentic(id, peer, from, INITIATION_LEN, now);
@@ -50,32 +44,16 @@ impl Device {
     ) -> Result<PeerId, Discard> {
         let core = &mut self.core;
         core.guard.check_mac1(&message.macs)?;
-        let id = core
-            .indices
-            .get(message.receiver)
-            .ok_or(Discard::UnknownIndex)?;
-        let peer = self
-            .peers
-            .get_mut(&id)
-            .expect("indices only name live peers");
-        let attempt = peer
-            .attempt
-            .as_mut()
-            .filter(|attempt| attempt.local == message.receiver);
+        let id = core.indices.get(message.receiver).ok_or(Discard::UnknownIndex)?;
+        let peer = self.peers.get_mut(&id).expect("indices only name live peers");
+        let attempt = peer.attempt.as_mut().filter(|attempt| attempt.local == message.receiver);
         let attempt = attempt.ok_or(Discard::UnknownIndex)?;
         let keys = attempt.initiator.finish(&peer.preshared, message.noise)?;
         peer.round_trip = Some(now.since(attempt.sent));
         // The index lives on as that of the session.
         peer.attempt = None;
         let jitter = timers::jitter(&mut *core.randomness.public);
-        let session = Session::new(
-            message.receiver,
-            message.sender,
-            Role::Initiator,
-            keys,
-            jitter,
-            now,
-        );
+        let session = Session::new(message.receiver, message.sender, Role::Initiator, keys, jitter, now);
         core.indices.retire(peer.keyring.add(session));
         peer.timers.session_added(now);
         core.authentic(id, peer, from, RESPONSE_LEN, now);
@@ -117,21 +95,11 @@ impl Core {
         self.drop_attempt(peer);
         let mut noise = [0; wire::NOISE_INITIATION_LEN];
         let stamp = peer.stamp(now);
-        let initiator = Initiator::begin(
-            &self.identity,
-            &peer.key,
-            stamp,
-            &mut *self.randomness.secret,
-            &mut noise,
-        )?;
+        let initiator =
+            Initiator::begin(&self.identity, &peer.key, stamp, &mut *self.randomness.secret, &mut noise)?;
         let local = self.indices.allocate(id, &mut *self.randomness.public);
-        peer.attempt = Some(Attempt {
-            initiator,
-            local,
-            sent: now.instant,
-        });
-        peer.timers
-            .initiation_sent(timers::jitter(&mut *self.randomness.public), now);
+        peer.attempt = Some(Attempt { initiator, local, sent: now.instant });
+        peer.timers.initiation_sent(timers::jitter(&mut *self.randomness.public), now);
         self.schedule(id, peer);
         peer.sent += INITIATION_LEN as u64;
         out.datagram(endpoint, INITIATION_LEN, |slot| {
@@ -150,11 +118,7 @@ impl Core {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        let proof = if self.guard.check_mac2(macs, from, now) {
-            Proof::Given
-        } else {
-            Proof::Missing
-        };
+        let proof = if self.guard.check_mac2(macs, from, now) { Proof::Given } else { Proof::Missing };
         match self.limits.admit(from, proof, now) {
             Admission::Handshake => Ok(()),
             Admission::Nothing => Err(Discard::RateLimited),
@@ -210,31 +174,16 @@ impl Core {
         peer.timers.handshake_ended();
         peer.last_handshake = Some(now);
         let was = core::mem::replace(&mut peer.reach, Reach::Up);
-        self.tell(if was == Reach::Up {
-            Event::Rekeyed { peer: id }
-        } else {
-            Event::Up { peer: id }
-        });
+        self.tell(if was == Reach::Up { Event::Rekeyed { peer: id } } else { Event::Up { peer: id } });
     }
 
     /// Something authentic came from a peer: that is where it is.
-    pub(super) fn authentic(
-        &mut self,
-        id: PeerId,
-        peer: &mut Peer,
-        from: SocketAddr,
-        len: usize,
-        now: Now,
-    ) {
+    pub(super) fn authentic(&mut self, id: PeerId, peer: &mut Peer, from: SocketAddr, len: usize, now: Now) {
         peer.received += len as u64;
         peer.timers.packet_received(now);
         if peer.endpoint != Some(from) {
             let before = peer.endpoint.replace(from);
-            self.tell(Event::Moved {
-                peer: id,
-                from: before,
-                to: from,
-            });
+            self.tell(Event::Moved { peer: id, from: before, to: from });
         }
     }
 }

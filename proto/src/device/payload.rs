@@ -31,11 +31,7 @@ const MAX_PAYLOAD: usize = MAX_DATAGRAM - DATA_OVERHEAD;
 pub const fn max_link_datagram(udp_payload: usize) -> usize {
     let padded = udp_payload.saturating_sub(DATA_OVERHEAD) / PADDING * PADDING;
     let datagram = padded.saturating_sub(LINK_OVERHEAD);
-    if datagram > u16::MAX as usize {
-        u16::MAX as usize
-    } else {
-        datagram
-    }
+    if datagram > u16::MAX as usize { u16::MAX as usize } else { datagram }
 }
 
 /// A payload to send.
@@ -60,10 +56,7 @@ impl Payload<'_> {
         if len > MAX_PAYLOAD {
             return Err(Discard::Oversized);
         }
-        Ok(len
-            .next_multiple_of(PADDING)
-            .min(mtu.min(MAX_PAYLOAD))
-            .max(len))
+        Ok(len.next_multiple_of(PADDING).min(mtu.min(MAX_PAYLOAD)).max(len))
     }
 
     /// Writes it, and zeroes behind it.
@@ -117,17 +110,11 @@ fn link(payload: &[u8]) -> Option<&[u8]> {
 /// The packet whose length field stands at `field` and counts all but the first `more` bytes.
 fn trimmed(payload: &mut [u8], field: usize, more: usize, least: usize) -> Option<&mut [u8]> {
     let len = u16_at(payload, field)? + more;
-    if len < least {
-        None
-    } else {
-        payload.get_mut(..len)
-    }
+    if len < least { None } else { payload.get_mut(..len) }
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(
-        *bytes.get(at..)?.first_chunk()?,
-    )))
+    Some(usize::from(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?)))
 }
 
 #[cfg(test)]
@@ -150,47 +137,19 @@ mod tests {
             (MAX_PAYLOAD - 1, 65_535, MAX_PAYLOAD),
             (MAX_PAYLOAD, 65_535, MAX_PAYLOAD),
         ] {
-            assert_eq!(
-                Payload::Ip(&vec![1; len]).len(mtu),
-                Ok(padded),
-                "length {len} mtu {mtu}"
-            );
+            assert_eq!(Payload::Ip(&vec![1; len]).len(mtu), Ok(padded), "length {len} mtu {mtu}");
         }
-        assert_eq!(
-            Payload::Ip(&vec![1; MAX_PAYLOAD + 1]).len(1420),
-            Err(Discard::Oversized)
-        );
-        assert_eq!(
-            Payload::Link(&vec![1; 100_000]).len(1420),
-            Err(Discard::Oversized)
-        );
+        assert_eq!(Payload::Ip(&vec![1; MAX_PAYLOAD + 1]).len(1420), Err(Discard::Oversized));
+        assert_eq!(Payload::Link(&vec![1; 100_000]).len(1420), Err(Discard::Oversized));
     }
 
     #[test]
     fn the_largest_link_datagram_fits_padded() {
-        for udp_payload in [
-            0,
-            31,
-            32,
-            48,
-            51,
-            1200,
-            1280,
-            1452,
-            1472,
-            9000,
-            MAX_DATAGRAM,
-        ] {
+        for udp_payload in [0, 31, 32, 48, 51, 1200, 1280, 1452, 1472, 9000, MAX_DATAGRAM] {
             let most = max_link_datagram(udp_payload);
             let len = Payload::Link(&vec![1; most]).len(65_535).unwrap() + DATA_OVERHEAD;
-            assert!(
-                len <= udp_payload || most == 0,
-                "udp payload {udp_payload}: {most} makes {len}"
-            );
-            assert!(
-                len + PADDING > udp_payload,
-                "udp payload {udp_payload}: {most} wastes"
-            );
+            assert!(len <= udp_payload || most == 0, "udp payload {udp_payload}: {most} makes {len}");
+            assert!(len + PADDING > udp_payload, "udp payload {udp_payload}: {most} wastes");
         }
         assert_eq!(max_link_datagram(1452), 1405);
     }
@@ -202,11 +161,7 @@ mod tests {
             let payload = Payload::Link(&datagram);
             let mut staged = payload.to_staged(payload.len(1420).unwrap());
             assert_eq!(staged.len() % PADDING, 0);
-            assert_eq!(
-                classify(&mut staged),
-                Ok(Content::Link(LinkDatagram(&datagram))),
-                "length {len}"
-            );
+            assert_eq!(classify(&mut staged), Ok(Content::Link(LinkDatagram(&datagram))), "length {len}");
         }
     }
 
@@ -216,32 +171,19 @@ mod tests {
         let mut v6 = [0_u8; 64];
         let mut frame = [0_u8; 16];
         (v4[0], v6[0], frame[0]) = (0x45, 0x60, LINK_FRAME);
-        for (claimed, trimmed) in [
-            (0, None),
-            (19, None),
-            (20, Some(20)),
-            (32, Some(32)),
-            (33, None),
-            (65_535, None),
-        ] {
+        for (claimed, trimmed) in
+            [(0, None), (19, None), (20, Some(20)), (32, Some(32)), (33, None), (65_535, None)]
+        {
             v4[2..4].copy_from_slice(&u16::to_be_bytes(claimed));
             let found = classify(&mut v4)
                 .map(|content| matches!(content, Content::Ip(p) if Some(p.len()) == trimmed));
-            assert_eq!(
-                found,
-                trimmed.map(|_| true).ok_or(Discard::UnknownPayload),
-                "IPv4 {claimed}"
-            );
+            assert_eq!(found, trimmed.map(|_| true).ok_or(Discard::UnknownPayload), "IPv4 {claimed}");
         }
         for (claimed, trimmed) in [(0, Some(40)), (24, Some(64)), (25, None), (65_535, None)] {
             v6[4..6].copy_from_slice(&u16::to_be_bytes(claimed));
             let found = classify(&mut v6)
                 .map(|content| matches!(content, Content::Ip(p) if Some(p.len()) == trimmed));
-            assert_eq!(
-                found,
-                trimmed.map(|_| true).ok_or(Discard::UnknownPayload),
-                "IPv6 {claimed}"
-            );
+            assert_eq!(found, trimmed.map(|_| true).ok_or(Discard::UnknownPayload), "IPv6 {claimed}");
         }
         for (claimed, good) in [(0, true), (13, true), (14, false), (65_535, false)] {
             frame[1..3].copy_from_slice(&u16::to_be_bytes(claimed));
@@ -256,11 +198,7 @@ mod tests {
                 let mut payload = vec![0; len];
                 payload[0] = first;
                 let good = first == LINK_FRAME && len >= LINK_OVERHEAD;
-                assert_eq!(
-                    classify(&mut payload).is_ok(),
-                    good,
-                    "first byte {first:#x} length {len}"
-                );
+                assert_eq!(classify(&mut payload).is_ok(), good, "first byte {first:#x} length {len}");
             }
         }
         assert_eq!(classify(&mut []), Ok(Content::Nothing));

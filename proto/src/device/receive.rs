@@ -25,31 +25,17 @@ impl Device {
     ) -> Result<Received<'d>, Discard> {
         let (peer, content) = match wire::parse(datagram)? {
             Message::Data(message) => self.data(from, message, now, out)?,
-            Message::Initiation(message) => {
-                (self.initiation(from, &message, now, out)?, Content::Nothing)
-            }
-            Message::Response(message) => {
-                (self.response(from, &message, now, out)?, Content::Nothing)
-            }
+            Message::Initiation(message) => (self.initiation(from, &message, now, out)?, Content::Nothing),
+            Message::Response(message) => (self.response(from, &message, now, out)?, Content::Nothing),
             Message::CookieReply(message) => (self.cookie_reply(&message, now)?, Content::Nothing),
         };
-        Ok(Received {
-            peer: Some(peer),
-            content,
-        })
+        Ok(Received { peer: Some(peer), content })
     }
 
     /// Keeps a cookie for the next initiation. It does not tell where the peer is, and nothing is sent.
     fn cookie_reply(&mut self, message: &CookieReply<'_>, now: Now) -> Result<PeerId, Discard> {
-        let id = self
-            .core
-            .indices
-            .get(message.receiver)
-            .ok_or(Discard::UnknownIndex)?;
-        let peer = self
-            .peers
-            .get_mut(&id)
-            .expect("indices only name live peers");
+        let id = self.core.indices.get(message.receiver).ok_or(Discard::UnknownIndex)?;
+        let peer = self.peers.get_mut(&id).expect("indices only name live peers");
         peer.closer.receive(message, now)?;
         Ok(id)
     }
@@ -61,24 +47,13 @@ impl Device {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(PeerId, Content<'d>), Discard> {
-        let id = self
-            .core
-            .indices
-            .get(message.receiver)
-            .ok_or(Discard::UnknownIndex)?;
-        let peer = self
-            .peers
-            .get_mut(&id)
-            .expect("indices only name live peers");
-        let session = peer
-            .keyring
-            .by_index(message.receiver)
-            .ok_or(Discard::UnknownIndex)?;
+        let id = self.core.indices.get(message.receiver).ok_or(Discard::UnknownIndex)?;
+        let peer = self.peers.get_mut(&id).expect("indices only name live peers");
+        let session = peer.keyring.by_index(message.receiver).ok_or(Discard::UnknownIndex)?;
         let payload = session.open(message.counter, message.sealed, now)?;
         let refresh = session.take_refresh(now);
         let len = payload.len() + DATA_OVERHEAD;
-        self.core
-            .opened(id, peer, from, message.receiver, len, now, out);
+        self.core.opened(id, peer, from, message.receiver, len, now, out);
         if !payload.is_empty() {
             peer.timers.data_received(now);
         }
@@ -93,10 +68,7 @@ impl Device {
 
 impl Core {
     /// An authentic packet arrived on the session `local`.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call, and each is a different thing"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one call, and each is a different thing")]
     fn opened(
         &mut self,
         id: PeerId,

@@ -67,11 +67,7 @@ impl Core {
         if !peer.keyring.is_ready(now) {
             let lost = peer.staged.push(payload.to_staged(len));
             self.begin(id, peer, now, out)?;
-            return if lost {
-                Err(Discard::StagedTooLong)
-            } else {
-                Ok(())
-            };
+            return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
         self.seal(peer, endpoint, payload, len, now, out)?;
         if !peer.timers.awaits_answer() {
@@ -105,21 +101,13 @@ impl Core {
     }
 
     /// Sends all that waited for a session; whether there was anything.
-    pub(super) fn flush(
-        &mut self,
-        id: PeerId,
-        peer: &mut Peer,
-        now: Now,
-        out: &mut impl Outbox,
-    ) -> bool {
+    pub(super) fn flush(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) -> bool {
         let mut any = false;
         while peer.keyring.is_ready(now) {
             let Some(payload) = peer.staged.pop() else {
                 break;
             };
-            any |= self
-                .send(id, peer, Payload::Staged(&payload), now, out)
-                .is_ok();
+            any |= self.send(id, peer, Payload::Staged(&payload), now, out).is_ok();
         }
         any
     }
@@ -144,11 +132,7 @@ impl Core {
     }
 
     fn rekey_if_due(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {
-        if peer
-            .keyring
-            .current(now)
-            .is_some_and(|session| session.wants_rekey(now))
-        {
+        if peer.keyring.current(now).is_some_and(|session| session.wants_rekey(now)) {
             // The session that is there still serves; if this fails, the next packet tries again.
             let _ = self.begin(id, peer, now, out);
         }

@@ -84,17 +84,12 @@ pub(super) fn address(host: usize) -> SocketAddr {
 impl Room {
     /// `count` devices that know no one.
     pub(super) fn of(count: usize) -> Self {
-        let now = Now {
-            instant: Moment::new(START),
-            wall: WALL,
-        };
+        let now = Now { instant: Moment::new(START), wall: WALL };
         let hosts = (0..count)
             .map(|at| {
                 let seed = at as u64 * 1_000_003 + 17;
-                let randomness = Randomness {
-                    secret: Box::new(Seeded(seed)),
-                    public: Box::new(Seeded(seed ^ 0xffff)),
-                };
+                let randomness =
+                    Randomness { secret: Box::new(Seeded(seed)), public: Box::new(Seeded(seed ^ 0xffff)) };
                 let key = PrivateKey::from_bytes([at as u8 + 1; 32]);
                 Host {
                     device: Device::new(key, randomness, now),
@@ -150,12 +145,7 @@ impl Room {
 
     /// Takes what a host has sent.
     pub(super) fn take(&mut self, host: usize) -> Vec<Vec<u8>> {
-        self.hosts[host]
-            .out
-            .0
-            .drain(..)
-            .map(|(_, datagram)| datagram)
-            .collect()
+        self.hosts[host].out.0.drain(..).map(|(_, datagram)| datagram).collect()
     }
 
     /// Gives a host a datagram, as if it came from `from`.
@@ -168,9 +158,7 @@ impl Room {
         let now = self.now;
         let host = &mut self.hosts[host];
         let mut datagram = datagram.to_vec();
-        let received = host
-            .device
-            .handle_datagram(from, &mut datagram, now, &mut host.out)?;
+        let received = host.device.handle_datagram(from, &mut datagram, now, &mut host.out)?;
         Ok(match received.content {
             Content::Link(link) => Some(link.bytes().to_vec()),
             Content::Ip(packet) => Some(packet.to_vec()),
@@ -214,10 +202,7 @@ impl Room {
 
     /// Moves the clock without waking anyone.
     pub(super) fn sleep(&mut self, time: Duration) {
-        self.now = Now {
-            instant: self.now.instant + time,
-            wall: self.now.wall + time,
-        };
+        self.now = Now { instant: self.now.instant + time, wall: self.now.wall + time };
     }
 
     /// Lets `time` pass, waking every host when it wants, and delivering what it sends.
@@ -274,11 +259,7 @@ impl Room {
             self.hosts[them].links.clear();
             self.link(us, b"still there?").unwrap();
             self.settle();
-            assert_eq!(
-                self.hosts[them].links,
-                [b"still there?"],
-                "from {us} to {them}"
-            );
+            assert_eq!(self.hosts[them].links, [b"still there?"], "from {us} to {them}");
         }
     }
 }

@@ -13,10 +13,7 @@ impl Device {
             if moment > now.instant {
                 return;
             }
-            let peer = self
-                .peers
-                .get_mut(&id)
-                .expect("deadlines only name live peers");
+            let peer = self.peers.get_mut(&id).expect("deadlines only name live peers");
             self.core.unschedule(id, peer);
             while let Some(wake) = peer.timers.take_due(now) {
                 self.core.wake(id, peer, wake, now, out);

@@ -36,11 +36,7 @@ impl Mistake {
             write!(f, ": {}", self.key)?;
         }
         write!(f, ": {}", self.problem)?;
-        if self.mend.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n  hint: {}", self.mend)
-        }
+        if self.mend.is_empty() { Ok(()) } else { write!(f, "\n  hint: {}", self.mend) }
     }
 }
 
@@ -75,33 +71,17 @@ impl Mistakes {
 
     /// None yet, for `file` as the operator named it.
     pub fn new(file: &str) -> Self {
-        Self {
-            file: file.to_owned(),
-            list: Vec::new(),
-            left_out: 0,
-        }
+        Self { file: file.to_owned(), list: Vec::new(), left_out: 0 }
     }
 
     /// Adds one. `line` counts from 1; 0 means the file as a whole.
-    pub fn note(
-        &mut self,
-        line: usize,
-        key: &str,
-        problem: impl Into<String>,
-        mend: impl Into<String>,
-    ) {
+    pub fn note(&mut self, line: usize, key: &str, problem: impl Into<String>, mend: impl Into<String>) {
         if self.is_full() {
             self.left_out += 1;
             return;
         }
         let (key, file) = (shown(key), self.file.clone());
-        self.list.push(Mistake {
-            file,
-            line,
-            key,
-            problem: problem.into(),
-            mend: mend.into(),
-        });
+        self.list.push(Mistake { file, line, key, problem: problem.into(), mend: mend.into() });
     }
 
     /// Whether no more are kept, so that finding words for another is a waste.
@@ -120,13 +100,7 @@ impl Mistakes {
         if self.left_out > 0 {
             let problem = format!("{} more mistakes are not shown", self.left_out);
             let mend = "mend these first".to_owned();
-            self.list.push(Mistake {
-                file: self.file,
-                line: 0,
-                key: String::new(),
-                problem,
-                mend,
-            });
+            self.list.push(Mistake { file: self.file, line: 0, key: String::new(), problem, mend });
         }
         self.list
     }
@@ -139,11 +113,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn shown(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST_SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(LONGEST_SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST_SHOWN).is_some() {
         shown.push('…');
     }
@@ -164,10 +134,7 @@ mod tests {
         mistakes.note(0, "", "the file is empty", "");
         let list = mistakes.into_list();
         assert_eq!(list[0].to_string(), "error: p.toml: the file is empty");
-        assert_eq!(
-            list[1].to_string(),
-            "error: p.toml:3: allow.to: no such service\n  hint: write one"
-        );
+        assert_eq!(list[1].to_string(), "error: p.toml:3: allow.to: no such service\n  hint: write one");
         assert_eq!(
             list[1].as_warning().to_string(),
             "warning: p.toml:3: allow.to: no such service\n  hint: write one"

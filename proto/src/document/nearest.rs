@@ -65,12 +65,7 @@ mod tests {
 
     #[test]
     fn a_swap_of_neighbours_counts_as_one() {
-        for (a, b, steps) in [
-            ("ab", "ba", 1),
-            ("abc", "abc", 0),
-            ("", "abc", 3),
-            ("kitten", "sitting", 3),
-        ] {
+        for (a, b, steps) in [("ab", "ba", 1), ("abc", "abc", 0), ("", "abc", 3), ("kitten", "sitting", 3)] {
             assert_eq!(distance(a, b), steps, "{a} {b}");
         }
     }

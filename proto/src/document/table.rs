@@ -90,19 +90,12 @@ impl Table {
         entries.sort_by_key(|entry| entry.line);
         let mut by_key: Vec<usize> = (0..entries.len()).collect();
         by_key.sort_by_key(|at| entries[*at].key.as_str());
-        Self {
-            line,
-            path,
-            entries,
-            by_key,
-        }
+        Self { line, path, entries, by_key }
     }
 
     /// The entry of `key`, if there is one.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        let found = self
-            .by_key
-            .binary_search_by(|at| self.entries[*at].key.as_str().cmp(key));
+        let found = self.by_key.binary_search_by(|at| self.entries[*at].key.as_str().cmp(key));
         found.ok().map(|at| &self.entries[self.by_key[at]])
     }
 
@@ -134,11 +127,7 @@ impl Table {
 
     /// Notes every key that is not `known`, with the known one that was probably meant.
     pub fn only(&self, known: &[&str], mistakes: &mut Mistakes) {
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
+        for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let near = || nearest(&entry.key, known.iter().copied());
             let mend = match (!mistakes.is_full()).then(near).flatten() {
                 Some(meant) => format!("did you mean `{meant}`?"),
@@ -161,10 +150,7 @@ impl Table {
     pub fn text(&self, key: &str, mistakes: &mut Mistakes) -> Option<Spot<&str>> {
         let entry = self.entry(key)?;
         match &entry.value {
-            Value::Text(text) => Some(Spot {
-                value: text,
-                line: entry.line,
-            }),
+            Value::Text(text) => Some(Spot { value: text, line: entry.line }),
             other => self.wrong_type(key, "text in quotes", other, mistakes),
         }
     }
@@ -173,10 +159,7 @@ impl Table {
     pub fn integer(&self, key: &str, mistakes: &mut Mistakes) -> Option<Spot<i64>> {
         let entry = self.entry(key)?;
         match &entry.value {
-            Value::Integer(number) => Some(Spot {
-                value: *number,
-                line: entry.line,
-            }),
+            Value::Integer(number) => Some(Spot { value: *number, line: entry.line }),
             other => self.wrong_type(key, "a number", other, mistakes),
         }
     }
@@ -185,16 +168,8 @@ impl Table {
     pub fn date(&self, key: &str, mistakes: &mut Mistakes) -> Option<Spot<Date>> {
         let entry = self.entry(key)?;
         match &entry.value {
-            Value::Date(date) => Some(Spot {
-                value: *date,
-                line: entry.line,
-            }),
-            other => self.wrong_type(
-                key,
-                "a date without quotes, as in 2027-03-31,",
-                other,
-                mistakes,
-            ),
+            Value::Date(date) => Some(Spot { value: *date, line: entry.line }),
+            other => self.wrong_type(key, "a date without quotes, as in 2027-03-31,", other, mistakes),
         }
     }
 
@@ -212,21 +187,10 @@ impl Table {
         let mut texts = Vec::new();
         for item in items {
             match &item.value {
-                Value::Text(text) => texts.push(Spot {
-                    value: text.as_str(),
-                    line: item.line,
-                }),
+                Value::Text(text) => texts.push(Spot { value: text.as_str(), line: item.line }),
                 other => {
-                    let problem = format!(
-                        "only text in quotes may stand in this list, not {}",
-                        other.kind()
-                    );
-                    mistakes.note(
-                        item.line,
-                        &self.path_to(key),
-                        problem,
-                        "put it in \"quotes\"",
-                    );
+                    let problem = format!("only text in quotes may stand in this list, not {}", other.kind());
+                    mistakes.note(item.line, &self.path_to(key), problem, "put it in \"quotes\"");
                 }
             }
         }
@@ -237,12 +201,7 @@ impl Table {
     pub fn table(&self, key: &str, mistakes: &mut Mistakes) -> Option<&Table> {
         match self.value(key)? {
             Value::Table(table) => Some(table),
-            other => self.wrong_type(
-                key,
-                &format!("a section [{}]", self.path_to(key)),
-                other,
-                mistakes,
-            ),
+            other => self.wrong_type(key, &format!("a section [{}]", self.path_to(key)), other, mistakes),
         }
     }
 
@@ -279,27 +238,13 @@ impl Table {
         let text = self.text(key, mistakes)?;
         let Some(value) = read(text.value) else {
             let problem = format!("{} is not {wanted}", quoted(text.value));
-            mistakes.note(
-                text.line,
-                &self.path_to(key),
-                problem,
-                format!("write {wanted}"),
-            );
+            mistakes.note(text.line, &self.path_to(key), problem, format!("write {wanted}"));
             return None;
         };
-        Some(Spot {
-            value,
-            line: text.line,
-        })
+        Some(Spot { value, line: text.line })
     }
 
-    fn wrong_type<T>(
-        &self,
-        key: &str,
-        wanted: &str,
-        found: &Value,
-        mistakes: &mut Mistakes,
-    ) -> Option<T> {
+    fn wrong_type<T>(&self, key: &str, wanted: &str, found: &Value, mistakes: &mut Mistakes) -> Option<T> {
         let wanted = wanted.trim_end_matches(',');
         let problem = format!("{wanted} is wanted here, and this is {}", found.kind());
         self.note(key, problem, format!("write {wanted}"), mistakes);
@@ -312,10 +257,7 @@ impl Table {
 pub fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     text.len() <= LONGEST_NAME
-        && text
-            .as_bytes()
-            .first()
-            .is_some_and(u8::is_ascii_alphanumeric)
+        && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && text.bytes().all(plain)
 }
 
@@ -334,10 +276,7 @@ mod tests {
         let root = parse(text, &mut mistakes).expect("it is TOML");
         assert_eq!(root.text("a", &mut mistakes), None);
         assert_eq!(root.integer("b", &mut mistakes), None);
-        assert_eq!(
-            root.texts("c", &mut mistakes).map(|texts| texts.len()),
-            Some(1)
-        );
+        assert_eq!(root.texts("c", &mut mistakes).map(|texts| texts.len()), Some(1));
         assert_eq!(root.texts("d", &mut mistakes), None);
         assert!(root.tables("e", &mut mistakes).is_empty());
         assert_eq!(root.table("f", &mut mistakes), None);
@@ -346,14 +285,8 @@ mod tests {
         let list = mistakes.into_list();
         let lines: Vec<_> = list.iter().map(|mistake| mistake.line).collect();
         assert_eq!(lines, [1, 2, 2, 3, 4, 5, 6]);
-        assert_eq!(
-            list[0].problem,
-            "text in quotes is wanted here, and this is a number"
-        );
-        assert_eq!(
-            list[2].mend,
-            "write a date without quotes, as in 2027-03-31"
-        );
+        assert_eq!(list[0].problem, "text in quotes is wanted here, and this is a number");
+        assert_eq!(list[2].mend, "write a date without quotes, as in 2027-03-31");
     }
 
     #[test]
@@ -363,14 +296,8 @@ mod tests {
         root.only(&["listen", "name"], &mut mistakes);
         let list = mistakes.into_list();
         assert_eq!(list.len(), 2);
-        assert_eq!(
-            (list[0].line, list[0].mend.as_str()),
-            (1, "did you mean `listen`?")
-        );
-        assert_eq!(
-            (list[1].line, list[1].mend.as_str()),
-            (2, "known keys are: listen, name")
-        );
+        assert_eq!((list[0].line, list[0].mend.as_str()), (1, "did you mean `listen`?"));
+        assert_eq!((list[1].line, list[1].mend.as_str()), (2, "known keys are: listen, name"));
     }
 
     #[test]

@@ -61,12 +61,7 @@ mod tests {
         ] {
             assert_eq!(parse_size(text), bytes, "{text}");
         }
-        for (text, rate) in [
-            ("2000/s", Some(2000)),
-            ("0/s", None),
-            ("5/min", None),
-            ("5", None),
-        ] {
+        for (text, rate) in [("2000/s", Some(2000)), ("0/s", None), ("5/min", None), ("5", None)] {
             assert_eq!(parse_rate(text), rate, "{text}");
         }
         for (text, micros) in [
@@ -79,11 +74,7 @@ mod tests {
             ("25", None),
             ("fast", None),
         ] {
-            assert_eq!(
-                parse_duration(text).map(|time| time.as_micros()),
-                micros,
-                "{text}"
-            );
+            assert_eq!(parse_duration(text).map(|time| time.as_micros()), micros, "{text}");
         }
     }
 }

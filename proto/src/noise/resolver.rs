@@ -44,12 +44,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(own: Arc<Own>, known: Known, ephemeral: Zeroizing<[u8; KEY_LEN]>) -> Self {
-        Self {
-            own,
-            known,
-            ephemeral,
-            static_given: AtomicBool::new(false),
-        }
+        Self { own, known, ephemeral, static_given: AtomicBool::new(false) }
     }
 }
 
@@ -64,10 +59,7 @@ impl CryptoResolver for Resolver {
         }
         if self.static_given.swap(true, Ordering::Relaxed) {
             let private = PrivateKey::from_bytes(*self.ephemeral);
-            return Some(Box::new(Ephemeral {
-                private,
-                public: None,
-            }));
+            return Some(Box::new(Ephemeral { private, public: None }));
         }
         Some(Box::new(Static {
             own: Arc::clone(&self.own),
@@ -77,13 +69,11 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        matches!(choice, HashChoice::Blake2s)
-            .then(|| Box::new(Blake2s(Hasher::new())) as Box<dyn Hash>)
+        matches!(choice, HashChoice::Blake2s).then(|| Box::new(Blake2s(Hasher::new())) as Box<dyn Hash>)
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        matches!(choice, CipherChoice::ChaChaPoly)
-            .then(|| Box::new(ChaChaPoly(None)) as Box<dyn Cipher>)
+        matches!(choice, CipherChoice::ChaChaPoly).then(|| Box::new(ChaChaPoly(None)) as Box<dyn Cipher>)
     }
 }
 
@@ -191,11 +181,7 @@ impl Dh for Ephemeral {
 
 /// snow's buffers for public keys are longer than a key.
 fn public_key(bytes: &[u8]) -> Result<PublicKey, Error> {
-    bytes
-        .first_chunk()
-        .copied()
-        .map(PublicKey::from_bytes)
-        .ok_or(Error::Dh)
+    bytes.first_chunk().copied().map(PublicKey::from_bytes).ok_or(Error::Dh)
 }
 
 fn agree(private: &PrivateKey, remote: &PublicKey, out: &mut [u8]) -> Result<(), Error> {
@@ -264,12 +250,8 @@ impl Cipher for ChaChaPoly {
         let buffer = buffer.get_mut(..ciphertext.len()).ok_or(Error::Decrypt)?;
         buffer.copy_from_slice(ciphertext);
         let key = self.0.as_ref().ok_or(Error::Decrypt)?;
-        let plaintext = key
-            .open(nonce, authtext, buffer)
-            .map_err(|_| Error::Decrypt)?;
-        out.get_mut(..plaintext.len())
-            .ok_or(Error::Decrypt)?
-            .copy_from_slice(plaintext);
+        let plaintext = key.open(nonce, authtext, buffer).map_err(|_| Error::Decrypt)?;
+        out.get_mut(..plaintext.len()).ok_or(Error::Decrypt)?.copy_from_slice(plaintext);
         Ok(plaintext.len())
     }
 }

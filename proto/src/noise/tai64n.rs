@@ -23,10 +23,7 @@ impl Tai64n {
 
     /// The timestamp of `wall` (time since the Unix epoch), whitened.
     pub fn whitened(wall: Duration) -> Self {
-        Self {
-            seconds: UNIX_EPOCH.saturating_add(wall.as_secs()),
-            nanos: wall.subsec_nanos() & !(TICK - 1),
-        }
+        Self { seconds: UNIX_EPOCH.saturating_add(wall.as_secs()), nanos: wall.subsec_nanos() & !(TICK - 1) }
     }
 
     /// The timestamp of `wall`, or the next one after `last`: a clock that went back must not lock us out of a peer.
@@ -41,10 +38,7 @@ impl Tai64n {
     fn next(self) -> Self {
         match self.nanos + TICK {
             nanos if nanos < NANOS => Self { nanos, ..self },
-            _ => Self {
-                seconds: self.seconds.saturating_add(1),
-                nanos: 0,
-            },
+            _ => Self { seconds: self.seconds.saturating_add(1), nanos: 0 },
         }
     }
 
@@ -72,10 +66,7 @@ mod tests {
 
     #[test]
     fn the_epoch_is_that_of_the_format() {
-        assert_eq!(
-            Tai64n::whitened(Duration::ZERO).to_bytes(),
-            [0x40, 0, 0, 0, 0, 0, 0, 0x0a, 0, 0, 0, 0]
-        );
+        assert_eq!(Tai64n::whitened(Duration::ZERO).to_bytes(), [0x40, 0, 0, 0, 0, 0, 0, 0x0a, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -92,10 +83,7 @@ mod tests {
         let mut last = Tai64n::after(None, Duration::from_secs(1_000));
         for step in 0..200 {
             let next = Tai64n::after(Some(last), Duration::from_secs(900));
-            assert!(
-                next > last && next.to_bytes() > last.to_bytes() && next.nanos < NANOS,
-                "step {step}"
-            );
+            assert!(next > last && next.to_bytes() > last.to_bytes() && next.nanos < NANOS, "step {step}");
             last = next;
         }
     }

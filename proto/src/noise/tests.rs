@@ -23,14 +23,8 @@ fn pair() -> (Identity, Identity) {
 
 fn begin(identity: &Identity, to: &PublicKey) -> (Initiator, [u8; NOISE_INITIATION_LEN]) {
     let mut message = [0; NOISE_INITIATION_LEN];
-    let initiator = Initiator::begin(
-        identity,
-        to,
-        Tai64n::default(),
-        &mut Drawn([3; 32]),
-        &mut message,
-    )
-    .unwrap();
+    let initiator =
+        Initiator::begin(identity, to, Tai64n::default(), &mut Drawn([3; 32]), &mut message).unwrap();
     (initiator, message)
 }
 
@@ -40,14 +34,9 @@ fn handshakes_equal_an_independent_computation() {
     let mut count = 0;
     for vector in vectors.split_terminator("\n\n") {
         let bytes = |name: &str| -> Vec<u8> {
-            let line = vector
-                .lines()
-                .find(|line| line.split(' ').next() == Some(name))
-                .unwrap();
+            let line = vector.lines().find(|line| line.split(' ').next() == Some(name)).unwrap();
             let text = line.split(' ').nth(1).unwrap();
-            (0..text.len() / 2)
-                .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
-                .collect()
+            (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
         };
         let key = |name: &str| -> [u8; 32] { bytes(name).try_into().unwrap() };
         let mut ours = Identity::new(PrivateKey::from_bytes(key("initiator")));
@@ -59,21 +48,11 @@ fn handshakes_equal_an_independent_computation() {
 
         let mut first = [0; NOISE_INITIATION_LEN];
         let mut ephemeral = Drawn(key("initiator_ephemeral"));
-        let mut initiator = Initiator::begin(
-            &ours,
-            &theirs.public(),
-            timestamp,
-            &mut ephemeral,
-            &mut first,
-        )
-        .unwrap();
+        let mut initiator =
+            Initiator::begin(&ours, &theirs.public(), timestamp, &mut ephemeral, &mut first).unwrap();
         assert_eq!(first.to_vec(), bytes("first"));
-        let responder =
-            Responder::read(&theirs, &mut Drawn(key("responder_ephemeral")), &first).unwrap();
-        assert_eq!(
-            (responder.remote(), responder.timestamp()),
-            (ours.public(), timestamp)
-        );
+        let responder = Responder::read(&theirs, &mut Drawn(key("responder_ephemeral")), &first).unwrap();
+        assert_eq!((responder.remote(), responder.timestamp()), (ours.public(), timestamp));
         let mut second = [0; NOISE_RESPONSE_LEN];
         let responder = responder.respond(&preshared, &mut second).unwrap();
         assert_eq!(second.to_vec(), bytes("second"));
@@ -83,10 +62,7 @@ fn handshakes_equal_an_independent_computation() {
         data.extend([0; TAG_LEN]);
         initiator.send.seal(7, &[], &mut data);
         assert_eq!(data, bytes("data"));
-        assert_eq!(
-            responder.receive.open(7, &[], &mut data).unwrap(),
-            b"a payload"
-        );
+        assert_eq!(responder.receive.open(7, &[], &mut data).unwrap(), b"a payload");
         let mut back = [0; TAG_LEN];
         AeadKey::new(&key("to_initiator")).seal(0, &[], &mut back);
         assert!(initiator.receive.open(0, &[], &mut back).is_ok());
@@ -104,23 +80,15 @@ fn a_forged_answer_leaves_the_initiator_as_it_was() {
     let (mut initiator, first) = begin(&ours, &theirs.public());
     let mut second = [0; NOISE_RESPONSE_LEN];
     let psk = PresharedKey::absent();
-    Responder::read(&theirs, &mut Drawn([4; 32]), &first)
-        .unwrap()
-        .respond(&psk, &mut second)
-        .unwrap();
+    Responder::read(&theirs, &mut Drawn([4; 32]), &first).unwrap().respond(&psk, &mut second).unwrap();
     for at in 0..second.len() {
         let mut forged = second;
         forged[at] ^= 0x40;
         assert!(initiator.finish(&psk, &forged).is_err(), "byte {at}");
     }
+    assert_eq!(initiator.finish(&psk, &[0; NOISE_RESPONSE_LEN]).err(), Some(Discard::LowOrder));
     assert_eq!(
-        initiator.finish(&psk, &[0; NOISE_RESPONSE_LEN]).err(),
-        Some(Discard::LowOrder)
-    );
-    assert_eq!(
-        initiator
-            .finish(&PresharedKey::from_bytes([1; 32]), &second)
-            .err(),
+        initiator.finish(&PresharedKey::from_bytes([1; 32]), &second).err(),
         Some(Discard::NotAuthentic)
     );
     assert!(initiator.finish(&psk, &second).is_ok());
@@ -148,10 +116,7 @@ fn a_stranger_is_recognised_as_one() {
     let mut stranger = Identity::new(PrivateKey::from_bytes([9; 32]));
     stranger.know(theirs.public()).unwrap();
     let (_, first) = begin(&stranger, &theirs.public());
-    assert_eq!(
-        Responder::read(&theirs, &mut Drawn([4; 32]), &first).err(),
-        Some(Discard::UnknownPeer)
-    );
+    assert_eq!(Responder::read(&theirs, &mut Drawn([4; 32]), &first).err(), Some(Discard::UnknownPeer));
 }
 
 #[test]
@@ -159,10 +124,7 @@ fn low_order_ephemerals_are_refused() {
     let (ours, theirs) = pair();
     let (_, mut first) = begin(&ours, &theirs.public());
     first[..32].fill(0);
-    assert_eq!(
-        Responder::read(&theirs, &mut Drawn([4; 32]), &first).err(),
-        Some(Discard::LowOrder)
-    );
+    assert_eq!(Responder::read(&theirs, &mut Drawn([4; 32]), &first).err(), Some(Discard::LowOrder));
     assert_eq!(
         Identity::new(PrivateKey::from_bytes([1; 32])).know(PublicKey::from_bytes([0; 32])),
         Err(LowOrderKey)

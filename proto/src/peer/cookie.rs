@@ -38,11 +38,7 @@ pub struct Guard {
 impl Guard {
     /// The guard of the node whose public key this is.
     pub fn new(own: &PublicKey) -> Self {
-        Self {
-            mac1_key: mac1_key(own),
-            cookie_key: cookie_key(own),
-            secret: None,
-        }
+        Self { mac1_key: mac1_key(own), cookie_key: cookie_key(own), secret: None }
     }
 
     /// Whether a handshake message was made by someone who knows our public key. Cheap, and first of all.
@@ -51,11 +47,7 @@ impl Guard {
     /// [`Discard::BadMac`].
     pub fn check_mac1(&self, macs: &Macs<'_>) -> Result<(), Discard> {
         let expected = crypto::mac(&self.mac1_key, &[macs.covered]);
-        if crypto::equal(&expected, macs.mac1) {
-            Ok(())
-        } else {
-            Err(Discard::BadMac)
-        }
+        if crypto::equal(&expected, macs.mac1) { Ok(()) } else { Err(Discard::BadMac) }
     }
 
     /// Whether the sender proved that it receives at `from`: its `mac2` was made with the cookie of that address.
@@ -80,11 +72,7 @@ impl Guard {
         entropy: &mut dyn Entropy,
         now: Now,
     ) {
-        if self
-            .secret
-            .as_ref()
-            .is_none_or(|(born, _)| now.since(*born) >= COOKIE_LIFETIME)
-        {
+        if self.secret.as_ref().is_none_or(|(born, _)| now.since(*born) >= COOKIE_LIFETIME) {
             let mut secret = Zeroizing::new([0; 32]);
             entropy.fill(&mut *secret);
             self.secret = Some((now.instant, secret));
@@ -92,8 +80,7 @@ impl Guard {
         let (_, secret) = self.secret.as_ref().expect("it was made just above");
         let mut nonce = [0; COOKIE_NONCE_LEN];
         entropy.fill(&mut nonce);
-        let sealed =
-            crypto::seal_cookie(&self.cookie_key, &nonce, macs.mac1, &cookie(secret, from));
+        let sealed = crypto::seal_cookie(&self.cookie_key, &nonce, macs.mac1, &cookie(secret, from));
         wire::write_cookie_reply(slot, to_index, &nonce, &sealed);
     }
 }
@@ -119,12 +106,7 @@ pub struct Closer {
 impl Closer {
     /// For messages to the peer with this key.
     pub fn new(to: &PublicKey) -> Self {
-        Self {
-            mac1_key: mac1_key(to),
-            cookie_key: cookie_key(to),
-            last_mac1: None,
-            cookie: None,
-        }
+        Self { mac1_key: mac1_key(to), cookie_key: cookie_key(to), last_mac1: None, cookie: None }
     }
 
     /// Writes both MACs at the end of `message`.
@@ -168,10 +150,7 @@ mod tests {
     }
 
     fn at(secs: u64) -> Now {
-        Now {
-            instant: Moment::new(Duration::from_secs(secs)),
-            wall: Duration::ZERO,
-        }
+        Now { instant: Moment::new(Duration::from_secs(secs)), wall: Duration::ZERO }
     }
 
     fn macs(message: &[u8; 100]) -> Macs<'_> {
@@ -188,21 +167,14 @@ mod tests {
         let (mut guard, mut closer) = (Guard::new(&key), Closer::new(&key));
         let mut message = [7; 100];
         closer.close(&mut message, at(0));
-        assert_eq!(
-            (guard.check_mac1(&macs(&message)), macs(&message).mac2),
-            (Ok(()), &[0; 16])
-        );
+        assert_eq!((guard.check_mac1(&macs(&message)), macs(&message).mac2), (Ok(()), &[0; 16]));
         let mut slot = [0; wire::COOKIE_REPLY_LEN];
         guard.reply(&mut slot, 1, &macs(&message), from, &mut Count(0), at(0));
         let Ok(wire::Message::CookieReply(reply)) = wire::parse(&mut slot) else {
             panic!("not a cookie reply")
         };
         assert_eq!(closer.receive(&reply, at(0)), Ok(()));
-        assert_eq!(
-            closer.receive(&reply, at(0)),
-            Err(Discard::UnexpectedCookie),
-            "one reply per message"
-        );
+        assert_eq!(closer.receive(&reply, at(0)), Err(Discard::UnexpectedCookie), "one reply per message");
         (guard, closer)
     }
 
@@ -212,16 +184,10 @@ mod tests {
         let (guard, mut closer) = exchanged(from);
         let mut message = [8; 100];
         closer.close(&mut message, at(1));
-        for (address, good) in [
-            ("192.0.2.1:1000", true),
-            ("192.0.2.1:1001", false),
-            ("192.0.2.2:1000", false),
-        ] {
-            assert_eq!(
-                guard.check_mac2(&macs(&message), address.parse().unwrap(), at(1)),
-                good,
-                "{address}"
-            );
+        for (address, good) in
+            [("192.0.2.1:1000", true), ("192.0.2.1:1001", false), ("192.0.2.2:1000", false)]
+        {
+            assert_eq!(guard.check_mac2(&macs(&message), address.parse().unwrap(), at(1)), good, "{address}");
         }
         message[0] ^= 1;
         assert!(!guard.check_mac2(&macs(&message), from, at(1)));
@@ -234,11 +200,7 @@ mod tests {
         for (secs, good) in [(119, true), (120, false)] {
             let mut message = [8; 100];
             closer.close(&mut message, at(secs));
-            assert_eq!(
-                guard.check_mac2(&macs(&message), from, at(secs)),
-                good,
-                "second {secs}"
-            );
+            assert_eq!(guard.check_mac2(&macs(&message), from, at(secs)), good, "second {secs}");
             assert_eq!(macs(&message).mac2 != &[0; 16], good, "second {secs}");
         }
     }

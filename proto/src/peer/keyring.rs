@@ -63,16 +63,12 @@ impl Keyring {
 
     /// The session to send with, if there is one that still may.
     pub fn current(&mut self, now: Now) -> Option<&mut Session> {
-        self.current
-            .as_mut()
-            .filter(|session| !session.is_expired(now))
+        self.current.as_mut().filter(|session| !session.is_expired(now))
     }
 
     /// Whether [`Keyring::current`] would give one.
     pub fn is_ready(&self, now: Now) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|session| !session.is_expired(now))
+        self.current.as_ref().is_some_and(|session| !session.is_expired(now))
     }
 
     /// The session with this local index.
@@ -85,10 +81,7 @@ impl Keyring {
 
     /// How many sessions there are, expired ones included.
     pub fn len(&self) -> usize {
-        [&self.current, &self.previous, &self.next]
-            .into_iter()
-            .flatten()
-            .count()
+        [&self.current, &self.previous, &self.next].into_iter().flatten().count()
     }
 
     /// Whether there are none.
@@ -111,10 +104,7 @@ mod tests {
     use core::time::Duration;
 
     fn session(local: u32, role: Role) -> Session {
-        let keys = SessionKeys {
-            send: AeadKey::new(&[1; 32]),
-            receive: AeadKey::new(&[2; 32]),
-        };
+        let keys = SessionKeys { send: AeadKey::new(&[1; 32]), receive: AeadKey::new(&[2; 32]) };
         Session::new(local, 0, role, keys, Duration::ZERO, Now::default())
     }
 
@@ -129,10 +119,7 @@ mod tests {
         let mut keyring = Keyring::default();
         assert_eq!(keyring.add(session(1, Responder)), [None, None, None]);
         assert_eq!(held(&keyring), [None, None, Some(1)]);
-        assert!(
-            !keyring.is_ready(Now::default()),
-            "an unconfirmed session must not send"
-        );
+        assert!(!keyring.is_ready(Now::default()), "an unconfirmed session must not send");
         assert_eq!(keyring.confirm(9), Confirmation::None);
         assert_eq!(keyring.confirm(1), Confirmation::Confirmed(None));
         assert_eq!(keyring.confirm(1), Confirmation::None);

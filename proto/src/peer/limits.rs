@@ -59,9 +59,7 @@ impl Source {
     fn of(address: SocketAddr) -> Self {
         match address.ip().to_canonical() {
             IpAddr::V4(ip) => Self::V4(ip.octets()),
-            IpAddr::V6(ip) => {
-                Self::V6(*ip.octets().first_chunk().expect("16 bytes have a first 8"))
-            }
+            IpAddr::V6(ip) => Self::V6(*ip.octets().first_chunk().expect("16 bytes have a first 8")),
         }
     }
 }
@@ -78,10 +76,7 @@ impl Bucket {
     const ONE: u64 = 1_000;
 
     fn full(burst: u32, now: Now) -> Self {
-        Self {
-            tokens: u64::from(burst) * Self::ONE,
-            at: now.instant,
-        }
+        Self { tokens: u64::from(burst) * Self::ONE, at: now.instant }
     }
 
     fn refill(&mut self, rate: u32, burst: u32, now: Now) {
@@ -91,10 +86,7 @@ impl Bucket {
             return;
         }
         let most = u64::from(burst) * Self::ONE;
-        self.tokens = self
-            .tokens
-            .saturating_add(millis.saturating_mul(u64::from(rate)))
-            .min(most);
+        self.tokens = self.tokens.saturating_add(millis.saturating_mul(u64::from(rate))).min(most);
         self.at = now.instant;
     }
 
@@ -126,11 +118,7 @@ struct Crowded;
 
 impl Budgets {
     const fn new(burst: u32) -> Self {
-        Self {
-            burst,
-            sources: BTreeMap::new(),
-            swept: None,
-        }
+        Self { burst, sources: BTreeMap::new(), swept: None }
     }
 
     /// Takes one handshake from the budget of `from`; whether there was one left.
@@ -142,25 +130,18 @@ impl Budgets {
                 return Err(Crowded);
             }
         }
-        let bucket = self
-            .sources
-            .entry(source)
-            .or_insert_with(|| Bucket::full(self.burst, now));
+        let bucket = self.sources.entry(source).or_insert_with(|| Bucket::full(self.burst, now));
         Ok(bucket.take(RATE, self.burst, now))
     }
 
     /// A full bucket is as good as none.
     fn forget_idle(&mut self, now: Now) {
-        if self
-            .swept
-            .is_some_and(|swept| swept <= now.instant && now.since(swept) < SWEEP_INTERVAL)
-        {
+        if self.swept.is_some_and(|swept| swept <= now.instant && now.since(swept) < SWEEP_INTERVAL) {
             return;
         }
         self.swept = Some(now.instant);
         let burst = self.burst;
-        self.sources
-            .retain(|_, bucket| !bucket.is_full(RATE, burst, now));
+        self.sources.retain(|_, bucket| !bucket.is_full(RATE, burst, now));
     }
 }
 
@@ -204,10 +185,7 @@ impl Limits {
     fn admit_unproven(&mut self, from: SocketAddr, now: Now) -> Admission {
         let loaded = match self.unproven.take(from, now) {
             Ok(false) => return Admission::Cookie,
-            Ok(true) => !self
-                .total
-                .get_or_insert_with(|| Bucket::full(LOAD, now))
-                .take(LOAD, LOAD, now),
+            Ok(true) => !self.total.get_or_insert_with(|| Bucket::full(LOAD, now)).take(LOAD, LOAD, now),
             Err(Crowded) => true,
         };
         if !loaded {
@@ -224,10 +202,7 @@ mod tests {
     use alloc::format;
 
     fn at(millis: u64) -> Now {
-        Now {
-            instant: Moment::new(Duration::from_millis(millis)),
-            wall: Duration::ZERO,
-        }
+        Now { instant: Moment::new(Duration::from_millis(millis)), wall: Duration::ZERO }
     }
 
     fn v4(host: u32) -> SocketAddr {
@@ -235,24 +210,17 @@ mod tests {
     }
 
     fn admitted(limits: &mut Limits, from: SocketAddr, proof: Proof, tries: u32, now: Now) -> u32 {
-        (0..tries)
-            .filter(|_| limits.admit(from, proof, now) == Admission::Handshake)
-            .count() as u32
+        (0..tries).filter(|_| limits.admit(from, proof, now) == Admission::Handshake).count() as u32
     }
 
     #[test]
     fn a_proven_source_has_twenty_a_second_and_five_at_once() {
         let mut limits = Limits::default();
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(0)), 5);
-        assert_eq!(
-            limits.admit(v4(1), Proof::Given, at(49)),
-            Admission::Nothing
-        );
+        assert_eq!(limits.admit(v4(1), Proof::Given, at(49)), Admission::Nothing);
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(50)), 1);
         assert_eq!(admitted(&mut limits, v4(2), Proof::Given, 50, at(50)), 5);
-        let more: u32 = (100..1_100)
-            .map(|ms| admitted(&mut limits, v4(1), Proof::Given, 3, at(ms)))
-            .sum();
+        let more: u32 = (100..1_100).map(|ms| admitted(&mut limits, v4(1), Proof::Given, 3, at(ms))).sum();
         assert_eq!(more, 20);
     }
 
@@ -280,43 +248,21 @@ mod tests {
                 limits.admit(v4(1), Proof::Missing, at(ms));
             }
         }
-        assert_eq!(
-            limits.admit(v4(1), Proof::Missing, at(4_999)),
-            Admission::Cookie
-        );
+        assert_eq!(limits.admit(v4(1), Proof::Missing, at(4_999)), Admission::Cookie);
         assert!(!limits.is_loaded(at(5_000)));
-        assert_eq!(
-            limits.admit(v4(2), Proof::Missing, at(5_000)),
-            Admission::Handshake
-        );
+        assert_eq!(limits.admit(v4(2), Proof::Missing, at(5_000)), Admission::Handshake);
     }
 
     #[test]
     fn many_sources_are_load_and_it_sticks_for_a_second() {
         let mut limits = Limits::default();
         for host in 0..LOAD {
-            assert_eq!(
-                limits.admit(v4(host), Proof::Missing, at(0)),
-                Admission::Handshake,
-                "host {host}"
-            );
+            assert_eq!(limits.admit(v4(host), Proof::Missing, at(0)), Admission::Handshake, "host {host}");
         }
-        assert_eq!(
-            limits.admit(v4(LOAD), Proof::Missing, at(0)),
-            Admission::Cookie
-        );
-        assert_eq!(
-            limits.admit(v4(LOAD + 1), Proof::Missing, at(999)),
-            Admission::Cookie
-        );
-        assert_eq!(
-            limits.admit(v4(LOAD + 1), Proof::Given, at(999)),
-            Admission::Handshake
-        );
-        assert_eq!(
-            limits.admit(v4(LOAD + 2), Proof::Missing, at(1_000)),
-            Admission::Handshake
-        );
+        assert_eq!(limits.admit(v4(LOAD), Proof::Missing, at(0)), Admission::Cookie);
+        assert_eq!(limits.admit(v4(LOAD + 1), Proof::Missing, at(999)), Admission::Cookie);
+        assert_eq!(limits.admit(v4(LOAD + 1), Proof::Given, at(999)), Admission::Handshake);
+        assert_eq!(limits.admit(v4(LOAD + 2), Proof::Missing, at(1_000)), Admission::Handshake);
     }
 
     #[test]
@@ -326,14 +272,8 @@ mod tests {
             limits.admit(v4(host), Proof::Given, at(0));
         }
         assert_eq!(limits.proven.sources.len(), MAX_SOURCES);
-        assert_eq!(
-            limits.admit(v4(200_000), Proof::Given, at(0)),
-            Admission::Nothing
-        );
-        assert_eq!(
-            limits.admit(v4(200_000), Proof::Given, at(100)),
-            Admission::Handshake
-        );
+        assert_eq!(limits.admit(v4(200_000), Proof::Given, at(0)), Admission::Nothing);
+        assert_eq!(limits.admit(v4(200_000), Proof::Given, at(100)), Admission::Handshake);
         assert_eq!(limits.proven.sources.len(), 1);
     }
 
@@ -346,9 +286,6 @@ mod tests {
             }
         }
         assert!(limits.unproven.sources.len() <= MAX_SOURCES && limits.is_loaded(at(500)));
-        assert_eq!(
-            limits.admit(v4(77_777), Proof::Given, at(500)),
-            Admission::Handshake
-        );
+        assert_eq!(limits.admit(v4(77_777), Proof::Given, at(500)), Admission::Handshake);
     }
 }

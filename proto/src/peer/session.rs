@@ -47,14 +47,7 @@ pub struct Session {
 
 impl Session {
     /// A session that begins now.
-    pub fn new(
-        local: u32,
-        remote: u32,
-        role: Role,
-        keys: SessionKeys,
-        jitter: Duration,
-        now: Now,
-    ) -> Self {
+    pub fn new(local: u32, remote: u32, role: Role, keys: SessionKeys, jitter: Duration, now: Now) -> Self {
         Self {
             local,
             remote,
@@ -76,8 +69,7 @@ impl Session {
     /// Whether, as we send, it is time for us to make new keys.
     pub fn wants_rekey(&self, now: Now) -> bool {
         self.sent >= REKEY_AFTER_MESSAGES
-            || self.role == Role::Initiator
-                && now.since(self.born) >= REKEY_AFTER_TIME + self.jitter
+            || self.role == Role::Initiator && now.since(self.born) >= REKEY_AFTER_TIME + self.jitter
     }
 
     /// Whether, as we receive, it is time for us to make new keys; true once per session.
@@ -101,9 +93,7 @@ impl Session {
         // Counted before the seal: a datagram that is then not sent must still burn its nonce.
         self.sent += 1;
         wire::write_data_header(slot, self.remote, counter);
-        self.keys
-            .send
-            .seal(counter, &[], &mut slot[wire::DATA_HEADER_LEN..]);
+        self.keys.send.seal(counter, &[], &mut slot[wire::DATA_HEADER_LEN..]);
         Ok(())
     }
 
@@ -141,10 +131,8 @@ mod tests {
     use alloc::vec;
 
     fn pair() -> (Session, Session) {
-        let keys = |a: u8, b: u8| SessionKeys {
-            send: AeadKey::new(&[a; 32]),
-            receive: AeadKey::new(&[b; 32]),
-        };
+        let keys =
+            |a: u8, b: u8| SessionKeys { send: AeadKey::new(&[a; 32]), receive: AeadKey::new(&[b; 32]) };
         let now = Now::default();
         let jitter = Duration::from_millis(100);
         (
@@ -154,10 +142,7 @@ mod tests {
     }
 
     fn at(millis: u64) -> Now {
-        Now {
-            instant: Moment::new(Duration::from_millis(millis)),
-            wall: Duration::ZERO,
-        }
+        Now { instant: Moment::new(Duration::from_millis(millis)), wall: Duration::ZERO }
     }
 
     #[test]
@@ -168,16 +153,11 @@ mod tests {
         sender.seal(&mut slot).unwrap();
         let counter = u64::from_le_bytes(slot[8..16].try_into().unwrap());
         assert_eq!(counter, u64::MAX - 8193);
-        receiver
-            .open(counter, &mut slot[16..].to_vec(), at(0))
-            .unwrap();
+        receiver.open(counter, &mut slot[16..].to_vec(), at(0)).unwrap();
         assert_eq!(sender.seal(&mut slot), Err(Discard::Expired));
         assert!(sender.is_expired(at(0)) && sender.wants_rekey(at(0)));
         for counter in [REJECT_AFTER_MESSAGES, u64::MAX] {
-            assert_eq!(
-                receiver.open(counter, &mut [0; 16], at(0)).unwrap_err(),
-                Discard::Expired
-            );
+            assert_eq!(receiver.open(counter, &mut [0; 16], at(0)).unwrap_err(), Discard::Expired);
         }
     }
 
@@ -188,20 +168,9 @@ mod tests {
         sender.seal(&mut slot).unwrap();
         let mut forged = slot[16..].to_vec();
         forged[0] ^= 1;
-        assert_eq!(
-            receiver.open(0, &mut forged, at(0)).unwrap_err(),
-            Discard::NotAuthentic
-        );
-        assert_eq!(
-            receiver.open(0, &mut slot[16..].to_vec(), at(0)).unwrap(),
-            &[0; 16]
-        );
-        assert_eq!(
-            receiver
-                .open(0, &mut slot[16..].to_vec(), at(0))
-                .unwrap_err(),
-            Discard::Replayed
-        );
+        assert_eq!(receiver.open(0, &mut forged, at(0)).unwrap_err(), Discard::NotAuthentic);
+        assert_eq!(receiver.open(0, &mut slot[16..].to_vec(), at(0)).unwrap(), &[0; 16]);
+        assert_eq!(receiver.open(0, &mut slot[16..].to_vec(), at(0)).unwrap_err(), Discard::Replayed);
     }
 
     #[test]
@@ -218,16 +187,9 @@ mod tests {
             (180_000, true, false, true),
         ] {
             let now = at(millis);
-            let ages = (
-                initiator.wants_rekey(now),
-                initiator.take_refresh(now),
-                initiator.is_expired(now),
-            );
+            let ages = (initiator.wants_rekey(now), initiator.take_refresh(now), initiator.is_expired(now));
             assert_eq!(ages, (rekey, refresh, expired), "{millis} ms");
-            assert!(
-                !responder.wants_rekey(now) && !responder.take_refresh(now),
-                "{millis} ms"
-            );
+            assert!(!responder.wants_rekey(now) && !responder.take_refresh(now), "{millis} ms");
             let opened = initiator.open(0, &mut [0; 16], now).unwrap_err();
             assert_eq!(opened == Discard::Expired, expired, "{millis} ms");
         }

@@ -51,11 +51,7 @@ mod tests {
     fn the_oldest_makes_room() {
         let mut staged = Staged::default();
         for at in 0..=CAPACITY as u8 {
-            assert_eq!(
-                staged.push(vec![at]),
-                usize::from(at) == CAPACITY,
-                "payload {at}"
-            );
+            assert_eq!(staged.push(vec![at]), usize::from(at) == CAPACITY, "payload {at}");
         }
         assert_eq!(staged.len(), CAPACITY);
         assert_eq!(staged.pop(), Some(vec![1]));

@@ -13,8 +13,7 @@ pub const REKEY_ATTEMPT_TIME: Duration = Duration::from_secs(90);
 /// Data that was received is answered within this, by a keepalive if need be.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After data was sent and nothing came back for this long, a new handshake begins.
-pub const SILENCE: Duration =
-    Duration::from_secs(KEEPALIVE_TIMEOUT.as_secs() + REKEY_TIMEOUT.as_secs());
+pub const SILENCE: Duration = Duration::from_secs(KEEPALIVE_TIMEOUT.as_secs() + REKEY_TIMEOUT.as_secs());
 /// Keys that were not renewed for this long are wiped.
 pub const FORGET_AFTER: Duration = Duration::from_secs(3 * REJECT_AFTER_TIME.as_secs());
 /// The most that chance adds to a deadline.
@@ -154,9 +153,7 @@ impl Timers {
 
     /// Takes the earliest deadline, if it is due.
     pub fn take_due(&mut self, now: Now) -> Option<Wake> {
-        let (_, wake) = self
-            .next()
-            .filter(|(deadline, _)| *deadline <= now.instant)?;
+        let (_, wake) = self.next().filter(|(deadline, _)| *deadline <= now.instant)?;
         match wake {
             Wake::ForgetKeys => self.forget_keys = None,
             Wake::Retry => self.retry = None,
@@ -189,16 +186,11 @@ mod tests {
     use alloc::vec::Vec;
 
     fn at(millis: u64) -> Now {
-        Now {
-            instant: Moment::new(Duration::from_millis(millis)),
-            wall: Duration::ZERO,
-        }
+        Now { instant: Moment::new(Duration::from_millis(millis)), wall: Duration::ZERO }
     }
 
     fn deadline(timers: &Timers) -> Option<(u128, Wake)> {
-        timers
-            .next()
-            .map(|(moment, wake)| (moment.since_epoch().as_millis(), wake))
+        timers.next().map(|(moment, wake)| (moment.since_epoch().as_millis(), wake))
     }
 
     #[test]
@@ -232,10 +224,7 @@ mod tests {
             timers.packet_sent(at(second * 1_000));
             assert_eq!(timers.take_due(at(second * 1_000)), None);
         }
-        assert_eq!(
-            deadline(&timers),
-            Some((124_000, Wake::PersistentKeepalive))
-        );
+        assert_eq!(deadline(&timers), Some((124_000, Wake::PersistentKeepalive)));
         timers.set_interval(Some(Duration::ZERO), at(99_000));
         assert_eq!(deadline(&timers), None);
     }
@@ -257,10 +246,7 @@ mod tests {
         }
         assert_eq!((attempts, millis), (18, 90_000));
         timers.handshake_given_up(at(millis));
-        assert_eq!(
-            deadline(&timers),
-            Some((90_000 + 540_000, Wake::ForgetKeys))
-        );
+        assert_eq!(deadline(&timers), Some((90_000 + 540_000, Wake::ForgetKeys)));
     }
 
     #[test]
@@ -271,9 +257,8 @@ mod tests {
                 bytes.copy_from_slice(&self.0.to_le_bytes());
             }
         }
-        let drawn: Vec<_> = [0, u32::MAX / 2, u32::MAX]
-            .map(|bits| jitter(&mut Fixed(bits)).as_millis())
-            .into();
+        let drawn: Vec<_> =
+            [0, u32::MAX / 2, u32::MAX].map(|bits| jitter(&mut Fixed(bits)).as_millis()).into();
         assert_eq!(drawn, [0, 166, 333]);
     }
 }

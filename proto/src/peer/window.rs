@@ -19,10 +19,7 @@ pub struct Window {
 impl Window {
     /// Nothing was seen.
     pub const fn new() -> Self {
-        Self {
-            next: 0,
-            seen: [0; WORDS],
-        }
+        Self { next: 0, seen: [0; WORDS] }
     }
 
     /// Whether `counter` is new. Asked before the packet is opened: cheap, and changes nothing.
@@ -124,21 +121,14 @@ mod tests {
         let mut seen = BTreeSet::new();
         let (mut state, mut newest) = (0x9e37_79b9_u64, 0_u64);
         for step in 0..100_000 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let counter = match state >> 60 {
                 0 => newest + (state >> 40) % 20_000,
                 1..5 => newest + (state >> 40) % 4,
                 _ => newest.saturating_sub((state >> 40) % 9_000),
             };
-            let expected =
-                (counter > newest || newest - counter < USABLE) && !seen.contains(&counter);
-            assert_eq!(
-                window.accept(counter),
-                expected,
-                "step {step} counter {counter} newest {newest}"
-            );
+            let expected = (counter > newest || newest - counter < USABLE) && !seen.contains(&counter);
+            assert_eq!(window.accept(counter), expected, "step {step} counter {counter} newest {newest}");
             seen.insert(counter);
             newest = newest.max(counter);
         }

@@ -72,17 +72,8 @@ pub(super) fn read_all(
     mistakes: &mut Mistakes,
     warnings: &mut Mistakes,
 ) -> Vec<Allow> {
-    let mut reader = Reader {
-        names,
-        services,
-        mistakes,
-        warnings,
-        ids: BTreeMap::new(),
-    };
-    root.tables("allow", reader.mistakes)
-        .into_iter()
-        .filter_map(|table| reader.read(table))
-        .collect()
+    let mut reader = Reader { names, services, mistakes, warnings, ids: BTreeMap::new() };
+    root.tables("allow", reader.mistakes).into_iter().filter_map(|table| reader.read(table)).collect()
 }
 
 struct Reader<'r> {
@@ -102,12 +93,8 @@ impl Reader<'_> {
         let sockets = read_sockets(table, self.mistakes).unwrap_or_default();
         let topics = read_topics(table, self.mistakes);
         let limits = Limits::read(table, self.mistakes);
-        let why = table
-            .text("why", self.mistakes)
-            .map(|why| why.value.to_string());
-        let review = table
-            .date("review", self.mistakes)
-            .map(|review| review.value);
+        let why = table.text("why", self.mistakes).map(|why| why.value.to_string());
+        let review = table.date("review", self.mistakes).map(|review| review.value);
         match &to {
             Some(Target::Service(name)) => {
                 self.fit(table, &self.services[name], &sockets, &topics, &limits);
@@ -118,44 +105,20 @@ impl Reader<'_> {
         let (id, from, to) = (id?, from?, to?);
         if !self.names.any(&from) {
             let problem = format!("no node is {from}: the rule lets nobody through");
-            table.note(
-                "from",
-                problem,
-                "give a node these tags in [nodes]",
-                self.warnings,
-            );
+            table.note("from", problem, "give a node these tags in [nodes]", self.warnings);
         }
-        Some(Allow {
-            id,
-            line: table.line,
-            from,
-            to,
-            sockets,
-            topics,
-            limits,
-            why,
-            review,
-        })
+        Some(Allow { id, line: table.line, from, to, sockets, topics, limits, why, review })
     }
 
     fn id(&mut self, table: &Table) -> Option<String> {
-        if !table.require(
-            "id",
-            "name the rule, as in  id = \"telemetry-to-historian\"",
-            self.mistakes,
-        ) {
+        if !table.require("id", "name the rule, as in  id = \"telemetry-to-historian\"", self.mistakes) {
             return None;
         }
         let id = table.text("id", self.mistakes)?;
         check_name("rule", id.value, id.line, "allow.id", self.mistakes);
         if let Some(first) = self.ids.get(id.value) {
             let problem = format!("{} is taken by the rule in line {first}", quoted(id.value));
-            self.mistakes.note(
-                id.line,
-                "allow.id",
-                problem,
-                "give each rule an id of its own",
-            );
+            self.mistakes.note(id.line, "allow.id", problem, "give each rule an id of its own");
             return None;
         }
         self.ids.insert(id.value.to_string(), id.line);
@@ -173,18 +136,8 @@ impl Reader<'_> {
         if self.services.contains_key(to.value) {
             return Some(Target::Service(to.value.to_string()));
         }
-        let mend = meant(
-            to.value,
-            self.services.keys().map(String::as_str),
-            TARGET_MEND,
-            self.mistakes,
-        );
-        self.mistakes.note(
-            to.line,
-            "allow.to",
-            format!("unknown service {}", quoted(to.value)),
-            mend,
-        );
+        let mend = meant(to.value, self.services.keys().map(String::as_str), TARGET_MEND, self.mistakes);
+        self.mistakes.note(to.line, "allow.to", format!("unknown service {}", quoted(to.value)), mend);
         None
     }
 
@@ -194,13 +147,10 @@ impl Reader<'_> {
         let (nodes, kind) = text.rsplit_once([' ', ',']).unwrap_or(("", text));
         let Some(packets) = parse_packets(kind) else {
             let problem = format!("{} names no service and no kind of packet", quoted(text));
-            self.mistakes
-                .note(to.line, "allow.to", problem, TARGET_MEND);
+            self.mistakes.note(to.line, "allow.to", problem, TARGET_MEND);
             return None;
         };
-        let to = self
-            .names
-            .parse(nodes, to.line, "allow.to", self.mistakes)?;
+        let to = self.names.parse(nodes, to.line, "allow.to", self.mistakes)?;
         Some(PacketTarget { to, packets })
     }
 
@@ -244,25 +194,12 @@ impl Reader<'_> {
             table.note("topics", problem, "remove `topics`", self.mistakes);
         }
         let inside = |topic: &str| {
-            service
-                .topics
-                .iter()
-                .any(|of| of.starts_with(topic) || topic.starts_with(of.as_str()))
+            service.topics.iter().any(|of| of.starts_with(topic) || topic.starts_with(of.as_str()))
         };
-        for topic in topics
-            .iter()
-            .filter(|topic| !service.topics.is_empty() && !inside(topic))
-        {
-            let problem = format!(
-                "{} lies outside the topics of {}",
-                quoted(topic),
-                service.name
-            );
+        for topic in topics.iter().filter(|topic| !service.topics.is_empty() && !inside(topic)) {
+            let problem = format!("{} lies outside the topics of {}", quoted(topic), service.name);
             let known: Vec<String> = service.topics.iter().map(|topic| quoted(topic)).collect();
-            let mend = format!(
-                "the service has {}; add it there, or remove it here",
-                known.join(", ")
-            );
+            let mend = format!("the service has {}; add it there, or remove it here", known.join(", "));
             table.note("topics", problem, mend, self.mistakes);
         }
     }
@@ -277,12 +214,7 @@ impl Reader<'_> {
                 service.name,
                 size_text(there)
             );
-            table.note(
-                "max-message",
-                problem,
-                "raise the service's limit, or lower this one",
-                self.warnings,
-            );
+            table.note("max-message", problem, "raise the service's limit, or lower this one", self.warnings);
         }
     }
 
@@ -291,22 +223,11 @@ impl Reader<'_> {
         for key in ["socket", "sockets", "topics", "max-message", "rate"] {
             if table.entry(key).is_some() {
                 let problem = "packets have none: this belongs to rules for a service";
-                table.note(
-                    key,
-                    problem,
-                    "remove it, or write a service in `to`",
-                    self.mistakes,
-                );
+                table.note(key, problem, "remove it, or write a service in `to`", self.mistakes);
             }
         }
-        let problem =
-            "rules for packets grant nothing yet: this version carries ZeroMQ messages only";
-        table.note(
-            "to",
-            problem,
-            "keep it for later, or remove it",
-            self.warnings,
-        );
+        let problem = "rules for packets grant nothing yet: this version carries ZeroMQ messages only";
+        table.note("to", problem, "keep it for later, or remove it", self.warnings);
     }
 }
 
@@ -343,18 +264,8 @@ fn sockets_of(service: &Service) -> String {
     }
 }
 
-const KNOWN: [&str; 10] = [
-    "id",
-    "from",
-    "to",
-    "socket",
-    "sockets",
-    "topics",
-    "max-message",
-    "rate",
-    "why",
-    "review",
-];
+const KNOWN: [&str; 10] =
+    ["id", "from", "to", "socket", "sockets", "topics", "max-message", "rate", "why", "review"];
 
 const TARGET_MEND: &str = "write a service, or nodes and a kind of packet: \"role=sensor-gw tcp:22\", \
                            \"… udp:5000-5010\", \"… icmp\"";

@@ -17,10 +17,7 @@ pub struct Rate {
 impl Rate {
     /// `per_second` messages each second.
     pub const fn per_second(per_second: u64) -> Self {
-        Self {
-            per_second,
-            burst: per_second,
-        }
+        Self { per_second, burst: per_second }
     }
 }
 
@@ -96,13 +93,9 @@ mod tests {
 
     #[test]
     fn sizes_are_told_in_the_unit_they_were_written_in() {
-        for (bytes, text) in [
-            (65_536, "64KiB"),
-            (1000, "1000B"),
-            (0, "0B"),
-            (16 << 20, "16MiB"),
-            (1 << 30, "1GiB"),
-        ] {
+        for (bytes, text) in
+            [(65_536, "64KiB"), (1000, "1000B"), (0, "0B"), (16 << 20, "16MiB"), (1 << 30, "1GiB")]
+        {
             assert_eq!(size_text(bytes), text);
         }
     }

@@ -44,17 +44,8 @@ pub(super) fn read_all(
             table.note(&entry.key, "a service is a section", mend, mistakes);
             continue;
         };
-        check_name(
-            "service",
-            &entry.key,
-            entry.line,
-            &table.path_to(&entry.key),
-            mistakes,
-        );
-        services.insert(
-            entry.key.clone(),
-            read(entry, body, names, mistakes, warnings),
-        );
+        check_name("service", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
+        services.insert(entry.key.clone(), read(entry, body, names, mistakes, warnings));
     }
     services
 }
@@ -79,32 +70,15 @@ fn read(
     let limits = Limits::read(table, mistakes);
     if let Some(hosts) = hosted_by.as_ref().filter(|hosts| !names.any(hosts)) {
         let problem = format!("no node is {hosts}: nobody may host {}", entry.key);
-        table.note(
-            "hosted-by",
-            problem,
-            "give a node these tags in [nodes]",
-            warnings,
-        );
+        table.note("hosted-by", problem, "give a node these tags in [nodes]", warnings);
     }
     let hosted_by = hosted_by.unwrap_or_default();
-    Service {
-        name: entry.key.clone(),
-        line: table.line,
-        hosted_by,
-        sockets,
-        topics,
-        limits,
-    }
+    Service { name: entry.key.clone(), line: table.line, hosted_by, sockets, topics, limits }
 }
 
 /// Reads `socket` or `sockets`; `None` where neither is given.
 pub(super) fn read_sockets(table: &Table, mistakes: &mut Mistakes) -> Option<Vec<SocketType>> {
-    let one = table.entry("socket").map(|_| {
-        table
-            .text("socket", mistakes)
-            .into_iter()
-            .collect::<Vec<_>>()
-    });
+    let one = table.entry("socket").map(|_| table.text("socket", mistakes).into_iter().collect::<Vec<_>>());
     let many = table.entry("sockets").map(|_| {
         let many = table.texts("sockets", mistakes).unwrap_or_default();
         if matches!(table.value("sockets"), Some(Value::List(items)) if items.is_empty()) {
@@ -113,19 +87,14 @@ pub(super) fn read_sockets(table: &Table, mistakes: &mut Mistakes) -> Option<Vec
         many
     });
     if one.is_some() && many.is_some() {
-        table.note(
-            "sockets",
-            "both `socket` and `sockets` are given",
-            "keep one of the two",
-            mistakes,
-        );
+        table.note("sockets", "both `socket` and `sockets` are given", "keep one of the two", mistakes);
     }
     let key = if one.is_some() { "socket" } else { "sockets" };
     let given = one.or(many)?;
     let mut sockets: Vec<SocketType> = Vec::new();
     for name in given {
-        if let Some(socket) = read_socket(&name, &table.path_to(key), mistakes)
-            .filter(|socket| !sockets.contains(socket))
+        if let Some(socket) =
+            read_socket(&name, &table.path_to(key), mistakes).filter(|socket| !sockets.contains(socket))
         {
             sockets.push(socket);
         }
@@ -134,10 +103,7 @@ pub(super) fn read_sockets(table: &Table, mistakes: &mut Mistakes) -> Option<Vec
 }
 
 fn read_socket(name: &Spot<&str>, key: &str, mistakes: &mut Mistakes) -> Option<SocketType> {
-    let known: Vec<String> = SocketType::ALL
-        .iter()
-        .map(|socket| socket.name().to_lowercase())
-        .collect();
+    let known: Vec<String> = SocketType::ALL.iter().map(|socket| socket.name().to_lowercase()).collect();
     let found = known.iter().position(|known| known == name.value);
     if found.is_none() {
         let all = || known.iter().map(String::as_str);
@@ -145,12 +111,7 @@ fn read_socket(name: &Spot<&str>, key: &str, mistakes: &mut Mistakes) -> Option<
             || format!("known are: {}", known.join(", ")),
             |near| format!("did you mean {}?", quoted(near)),
         );
-        mistakes.note(
-            name.line,
-            key,
-            format!("unknown socket type {}", quoted(name.value)),
-            mend,
-        );
+        mistakes.note(name.line, key, format!("unknown socket type {}", quoted(name.value)), mend);
     }
     found.map(|at| SocketType::ALL[at])
 }
@@ -170,12 +131,7 @@ pub(super) fn read_topics(table: &Table, mistakes: &mut Mistakes) -> Vec<String>
     }
     if given.len() > MOST_TOPICS {
         let problem = format!("{} prefixes are listed", given.len());
-        table.note(
-            "topics",
-            problem,
-            format!("list at most {MOST_TOPICS}"),
-            mistakes,
-        );
+        table.note("topics", problem, format!("list at most {MOST_TOPICS}"), mistakes);
         return Vec::new();
     }
     let key = table.path_to("topics");
@@ -185,12 +141,7 @@ pub(super) fn read_topics(table: &Table, mistakes: &mut Mistakes) -> Vec<String>
             mistakes.note(topic.line, &key, "an empty prefix is every topic", mend);
         } else if topic.value.len() > LONGEST_TOPIC {
             let problem = format!("a prefix of {} bytes is too long", topic.value.len());
-            mistakes.note(
-                topic.line,
-                &key,
-                problem,
-                format!("use at most {LONGEST_TOPIC} bytes"),
-            );
+            mistakes.note(topic.line, &key, problem, format!("use at most {LONGEST_TOPIC} bytes"));
         }
     }
     given.iter().map(|topic| topic.value.to_string()).collect()
@@ -224,12 +175,7 @@ fn refuse_unbuilt_mode(table: &Table, mistakes: &mut Mistakes) {
         ),
         other => {
             let problem = format!("unknown mode {}", quoted(other));
-            table.note(
-                "mode",
-                problem,
-                meant(other, ["stream"].into_iter(), "", mistakes),
-                mistakes,
-            );
+            table.note("mode", problem, meant(other, ["stream"].into_iter(), "", mistakes), mistakes);
         }
     }
 }
@@ -240,14 +186,6 @@ pub(crate) const LONGEST_TOPIC: usize = 255;
 /// Each message is compared with each prefix.
 const MOST_TOPICS: usize = 256;
 
-const KNOWN: [&str; 7] = [
-    "hosted-by",
-    "socket",
-    "sockets",
-    "topics",
-    "max-message",
-    "rate",
-    "mode",
-];
+const KNOWN: [&str; 7] = ["hosted-by", "socket", "sockets", "topics", "max-message", "rate", "mode"];
 
 const SOCKET_MEND: &str = "write the type of the application's socket, as in  socket = \"pub\"  or  sockets = [\"rep\", \"router\"]";

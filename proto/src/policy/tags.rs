@@ -53,11 +53,7 @@ impl TagExpr {
     }
 
     /// The terms that keep `node` out of the set; none where it is in.
-    pub fn misses<'t>(
-        &'t self,
-        node: &'t str,
-        tags: &'t NodeTags,
-    ) -> impl Iterator<Item = &'t Term> {
+    pub fn misses<'t>(&'t self, node: &'t str, tags: &'t NodeTags) -> impl Iterator<Item = &'t Term> {
         self.0.iter().filter(move |term| !term.matches(node, tags))
     }
 }
@@ -82,12 +78,7 @@ pub(super) struct Names<'p> {
 
 impl Names<'_> {
     /// Reads the required expression at `key`.
-    pub(super) fn expression(
-        &self,
-        table: &Table,
-        key: &str,
-        mistakes: &mut Mistakes,
-    ) -> Option<TagExpr> {
+    pub(super) fn expression(&self, table: &Table, key: &str, mistakes: &mut Mistakes) -> Option<TagExpr> {
         if !table.require(key, EXPRESSION_MEND, mistakes) {
             return None;
         }
@@ -103,10 +94,7 @@ impl Names<'_> {
         key: &str,
         mistakes: &mut Mistakes,
     ) -> Option<TagExpr> {
-        let words: Vec<&str> = text
-            .split([' ', ',', '\t'])
-            .filter(|word| !word.is_empty())
-            .collect();
+        let words: Vec<&str> = text.split([' ', ',', '\t']).filter(|word| !word.is_empty()).collect();
         if words.is_empty() {
             mistakes.note(line, key, "it names no nodes", EXPRESSION_MEND);
             return None;
@@ -116,10 +104,8 @@ impl Names<'_> {
             mistakes.note(line, key, problem, format!("use at most {MOST_TERMS}"));
             return None;
         }
-        let terms: Vec<Option<Term>> = words
-            .iter()
-            .map(|word| self.term(word, line, key, mistakes))
-            .collect();
+        let terms: Vec<Option<Term>> =
+            words.iter().map(|word| self.term(word, line, key, mistakes)).collect();
         let terms: Vec<Term> = terms.into_iter().collect::<Option<_>>()?;
         self.refuse_contradiction(&terms, line, key, mistakes)?;
         Some(TagExpr(terms))
@@ -132,57 +118,33 @@ impl Names<'_> {
             } else {
                 EXPRESSION_MEND.to_string()
             };
-            mistakes.note(
-                line,
-                key,
-                format!("{} is no condition on a node", quoted(word)),
-                mend,
-            );
+            mistakes.note(line, key, format!("{} is no condition on a node", quoted(word)), mend);
             return None;
         };
         if tag == NODE {
             return self.node_term(value, line, key, mistakes);
         }
         let Some(values) = self.tags.get(tag) else {
-            let mend = meant(
-                tag,
-                self.tags.keys().map(String::as_str),
-                "declare it in [tags] first",
-                mistakes,
-            );
+            let mend =
+                meant(tag, self.tags.keys().map(String::as_str), "declare it in [tags] first", mistakes);
             mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
             return None;
         };
         if !values.contains(value) {
             let problem = format!("unknown value {} of the tag {tag}", quoted(value));
-            let mend = meant(
-                value,
-                values.iter().map(String::as_str),
-                "give the tag values in [tags]",
-                mistakes,
-            );
+            let mend =
+                meant(value, values.iter().map(String::as_str), "give the tag values in [tags]", mistakes);
             mistakes.note(line, key, problem, mend);
             return None;
         }
         Some(Term::Tag(tag.to_string(), value.to_string()))
     }
 
-    fn node_term(
-        &self,
-        name: &str,
-        line: usize,
-        key: &str,
-        mistakes: &mut Mistakes,
-    ) -> Option<Term> {
+    fn node_term(&self, name: &str, line: usize, key: &str, mistakes: &mut Mistakes) -> Option<Term> {
         if self.nodes.contains_key(name) {
             return Some(Term::Node(name.to_string()));
         }
-        let mend = meant(
-            name,
-            self.nodes.keys().map(String::as_str),
-            "add the node to [nodes]",
-            mistakes,
-        );
+        let mend = meant(name, self.nodes.keys().map(String::as_str), "add the node to [nodes]", mistakes);
         mistakes.note(line, key, format!("unknown node {}", quoted(name)), mend);
         None
     }
@@ -200,17 +162,9 @@ impl Names<'_> {
             Term::Node(_) => NODE.to_string(),
         };
         for (at, term) in terms.iter().enumerate() {
-            if let Some(earlier) = terms[..at]
-                .iter()
-                .find(|earlier| subject(earlier) == subject(term))
-            {
+            if let Some(earlier) = terms[..at].iter().find(|earlier| subject(earlier) == subject(term)) {
                 let problem = format!("no node can be both {earlier} and {term}");
-                mistakes.note(
-                    line,
-                    key,
-                    problem,
-                    "keep one of them; for \"either\", write two rules",
-                );
+                mistakes.note(line, key, problem, "keep one of them; for \"either\", write two rules");
                 return None;
             }
         }
@@ -219,17 +173,12 @@ impl Names<'_> {
 
     /// Whether any node is in the set.
     pub(super) fn any(&self, expression: &TagExpr) -> bool {
-        self.nodes
-            .iter()
-            .any(|(node, tags)| expression.matches(node, tags))
+        self.nodes.iter().any(|(node, tags)| expression.matches(node, tags))
     }
 }
 
 /// Reads `[tags]`: each tag with the values it may have.
-pub(super) fn read_vocabulary(
-    root: &Table,
-    mistakes: &mut Mistakes,
-) -> BTreeMap<String, BTreeSet<String>> {
+pub(super) fn read_vocabulary(root: &Table, mistakes: &mut Mistakes) -> BTreeMap<String, BTreeSet<String>> {
     let mut vocabulary = BTreeMap::new();
     let Some(table) = root.table("tags", mistakes) else {
         return vocabulary;
@@ -243,50 +192,25 @@ pub(super) fn read_vocabulary(
                 mistakes,
             );
         } else {
-            check_name(
-                "tag",
-                &entry.key,
-                entry.line,
-                &table.path_to(&entry.key),
-                mistakes,
-            );
+            check_name("tag", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
         }
         if matches!(&entry.value, Value::List(values) if values.is_empty()) {
             let mend = "list the values that it may have";
             table.note(&entry.key, "a tag without values", mend, mistakes);
         }
         let values = table.texts(&entry.key, mistakes).unwrap_or_default();
-        vocabulary.insert(
-            entry.key.clone(),
-            read_values(table, &entry.key, &values, mistakes),
-        );
+        vocabulary.insert(entry.key.clone(), read_values(table, &entry.key, &values, mistakes));
     }
     vocabulary
 }
 
-fn read_values(
-    table: &Table,
-    tag: &str,
-    values: &[Spot<&str>],
-    mistakes: &mut Mistakes,
-) -> BTreeSet<String> {
+fn read_values(table: &Table, tag: &str, values: &[Spot<&str>], mistakes: &mut Mistakes) -> BTreeSet<String> {
     let mut read = BTreeSet::new();
     for value in values {
-        check_name(
-            "value",
-            value.value,
-            value.line,
-            &table.path_to(tag),
-            mistakes,
-        );
+        check_name("value", value.value, value.line, &table.path_to(tag), mistakes);
         if !read.insert(value.value.to_string()) {
             let problem = format!("{} is listed twice", quoted(value.value));
-            mistakes.note(
-                value.line,
-                &table.path_to(tag),
-                problem,
-                "keep one of the two",
-            );
+            mistakes.note(value.line, &table.path_to(tag), problem, "keep one of the two");
         }
     }
     read
@@ -303,13 +227,7 @@ pub(super) fn read_nodes(
         return nodes;
     };
     for entry in &table.entries {
-        check_name(
-            "node",
-            &entry.key,
-            entry.line,
-            &table.path_to(&entry.key),
-            mistakes,
-        );
+        check_name("node", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
         let tags = match &entry.value {
             Value::Table(tags) => read_node(tags, vocabulary, mistakes),
             _ => {

@@ -49,30 +49,15 @@ fn a_policy_reads_as_written() {
     let policy = Policy::parse("policy.toml", VALID).expect("it is valid");
     assert_eq!(policy.warnings, []);
     let telemetry = &policy.services["telemetry"];
-    assert_eq!(
-        (telemetry.line, &telemetry.sockets[..]),
-        (8, &[SocketType::Pub][..])
-    );
+    assert_eq!((telemetry.line, &telemetry.sockets[..]), (8, &[SocketType::Pub][..]));
     assert_eq!(telemetry.limits.max_message, Some(65_536));
     assert_eq!(telemetry.limits.rate, Some(Rate::per_second(2000)));
-    let [first, second] = &policy.allows[..] else {
-        panic!("two rules")
-    };
+    let [first, second] = &policy.allows[..] else { panic!("two rules") };
     assert_eq!((first.line, first.topics.join(" ").as_str()), (18, "temp."));
-    assert_eq!(
-        first.review,
-        Some(Date {
-            year: 2027,
-            month: 3,
-            day: 31
-        })
-    );
+    assert_eq!(first.review, Some(Date { year: 2027, month: 3, day: 31 }));
     assert_eq!(second.from.to_string(), "node=edge-south");
     assert_eq!(second.sockets, [SocketType::Req]);
-    assert_eq!(
-        policy.services["command"].hosted_by.to_string(),
-        "role=sensor-gw site=north"
-    );
+    assert_eq!(policy.services["command"].hosted_by.to_string(), "role=sensor-gw site=north");
 }
 
 /// Line of [`VALID`] to replace, what stands there instead, then the key, words of the problem and of the mend.
@@ -132,11 +117,8 @@ const MISTAKES: [(usize, &str, &str, &str, &str); 51] = [
 ];
 
 fn with_line(number: usize, instead: &str) -> String {
-    let lines: Vec<&str> = VALID
-        .lines()
-        .enumerate()
-        .map(|(at, line)| if at + 1 == number { instead } else { line })
-        .collect();
+    let lines: Vec<&str> =
+        VALID.lines().enumerate().map(|(at, line)| if at + 1 == number { instead } else { line }).collect();
     lines.join("\n")
 }
 
@@ -144,9 +126,7 @@ fn with_line(number: usize, instead: &str) -> String {
 fn every_mistake_names_its_line_its_key_and_the_mend() {
     for (line, instead, key, problem, mend) in MISTAKES {
         let found = mistakes(&with_line(line, instead));
-        let Some(hit) = found
-            .iter()
-            .find(|mistake| mistake.key == key && mistake.problem.contains(problem))
+        let Some(hit) = found.iter().find(|mistake| mistake.key == key && mistake.problem.contains(problem))
         else {
             panic!("{instead:?}: no {key}: {problem} in {found:#?}");
         };
@@ -154,10 +134,7 @@ fn every_mistake_names_its_line_its_key_and_the_mend() {
         assert_eq!(hit.file, "policy.toml");
         let last = line + instead.lines().count().max(1) - 1;
         let in_section = instead.is_empty() || hit.line < line;
-        assert!(
-            in_section || (line..=last).contains(&hit.line),
-            "{instead:?}: {hit}"
-        );
+        assert!(in_section || (line..=last).contains(&hit.line), "{instead:?}: {hit}");
     }
 }
 
@@ -205,23 +182,9 @@ fn a_rule_for_packets_is_kept_and_grants_nothing_yet() {
     };
     assert_eq!(target.packets, Packets::Tcp(22..=22));
     assert_eq!(target.to.to_string(), "role=sensor-gw site=north");
-    let problems: Vec<&str> = policy
-        .warnings
-        .iter()
-        .map(|warning| warning.problem.as_str())
-        .collect();
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.contains("grant nothing yet")),
-        "{problems:?}"
-    );
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.contains("no node is role=hmi")),
-        "{problems:?}"
-    );
+    let problems: Vec<&str> = policy.warnings.iter().map(|warning| warning.problem.as_str()).collect();
+    assert!(problems.iter().any(|problem| problem.contains("grant nothing yet")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("no node is role=hmi")), "{problems:?}");
     for (to, words) in [
         ("role=sensor-gw", "no kind of packet"),
         ("role=sensor-gw tcp:0", "no kind of packet"),
@@ -230,14 +193,8 @@ fn a_rule_for_packets_is_kept_and_grants_nothing_yet() {
         ("role=nobody icmp", "unknown value"),
         ("tcp:22", "names no nodes"),
     ] {
-        let found = mistakes(&format!(
-            "{VALID}{}",
-            rule.replace("role=sensor-gw, site=north tcp:22", to)
-        ));
-        assert!(
-            found.len() == 1 && found[0].problem.contains(words),
-            "{to}: {found:#?}"
-        );
+        let found = mistakes(&format!("{VALID}{}", rule.replace("role=sensor-gw, site=north tcp:22", to)));
+        assert!(found.len() == 1 && found[0].problem.contains(words), "{to}: {found:#?}");
     }
 }
 
@@ -245,11 +202,7 @@ fn a_rule_for_packets_is_kept_and_grants_nothing_yet() {
 fn a_rule_wider_than_its_service_is_warned_about() {
     let text = VALID.replace("topics = [\"temp.\"]", "max-message = \"1MiB\"");
     let policy = Policy::parse("policy.toml", &text).expect("it is valid");
-    assert!(
-        policy.warnings[0]
-            .problem
-            .contains("1MiB is more than telemetry allows: 64KiB holds")
-    );
+    assert!(policy.warnings[0].problem.contains("1MiB is more than telemetry allows: 64KiB holds"));
 }
 
 #[test]
@@ -257,9 +210,7 @@ fn no_text_makes_the_parser_panic() {
     let bytes = VALID.as_bytes();
     let mut state = 7_u64;
     let mut random = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap_or(0)
     };
     let (mut valid, mut mistaken) = (0, 0);
@@ -282,60 +233,33 @@ fn no_text_makes_the_parser_panic() {
             }
         }
     }
-    assert!(
-        valid > 50 && mistaken > 1000,
-        "{valid} valid, {mistaken} mistaken"
-    );
+    assert!(valid > 50 && mistaken > 1000, "{valid} valid, {mistaken} mistaken");
 }
 
 /// Each is near a megabyte of one thing; work in proportion to its square would not end while anybody waits.
 #[test]
 fn a_megabyte_of_one_thing_is_read_in_proportion() {
-    let many =
-        |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
+    let many = |count: usize, item: &dyn Fn(usize) -> String| (0..count).map(item).collect::<String>();
     let start = "default = \"deny\"\n";
     for text in [
         format!("{start}{}", many(60_000, &|at| format!("k{at} = 1\n"))),
-        format!(
-            "{start}[tags]\n{}",
-            many(60_000, &|at| format!("t{at} = []\n"))
-        ),
-        format!(
-            "{start}[tags]\nt = [{}]\n",
-            many(80_000, &|at| format!("\"{at}\","))
-        ),
-        format!(
-            "{start}[nodes]\n{}",
-            many(40_000, &|at| format!("n{at} = {{ x = \"1\" }}\n"))
-        ),
+        format!("{start}[tags]\n{}", many(60_000, &|at| format!("t{at} = []\n"))),
+        format!("{start}[tags]\nt = [{}]\n", many(80_000, &|at| format!("\"{at}\","))),
+        format!("{start}[nodes]\n{}", many(40_000, &|at| format!("n{at} = {{ x = \"1\" }}\n"))),
         format!(
             "{start}[nodes]\n{}\n{}",
             many(10_000, &|at| format!("n{at} = {{}}\n")),
-            many(9_000, &|at| format!(
-                "[[allow]]\nid = \"{at}\"\nfrom = \"node=x{at}\"\nto = \"y{at}\"\n"
-            ))
+            many(9_000, &|at| format!("[[allow]]\nid = \"{at}\"\nfrom = \"node=x{at}\"\nto = \"y{at}\"\n"))
         ),
-        format!(
-            "{start}[service.a]\nhosted-by = \"{}\"\n",
-            many(90_000, &|at| format!("t{at}=1 "))
-        ),
-        format!(
-            "{start}[service.a]\ntopics = [{}]\n",
-            many(90_000, &|at| format!("\"{at}\","))
-        ),
+        format!("{start}[service.a]\nhosted-by = \"{}\"\n", many(90_000, &|at| format!("t{at}=1 "))),
+        format!("{start}[service.a]\ntopics = [{}]\n", many(90_000, &|at| format!("\"{at}\","))),
         format!(
             "{start}{}",
-            many(15_000, &|at| format!(
-                "[service.s{at}]\nhosted-by = \"x=1\"\nsocket = \"pub\"\n"
-            ))
+            many(15_000, &|at| format!("[service.s{at}]\nhosted-by = \"x=1\"\nsocket = \"pub\"\n"))
         ),
     ] {
         assert!(text.len() <= document::MAX_TEXT, "{} bytes", text.len());
         let found = mistakes(&text);
-        assert!(
-            found.len() <= Mistakes::MOST + 1,
-            "{} mistakes",
-            found.len()
-        );
+        assert!(found.len() <= Mistakes::MOST + 1, "{} mistakes", found.len());
     }
 }

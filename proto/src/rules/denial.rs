@@ -19,11 +19,7 @@ pub struct Denial {
 impl Denial {
     /// One that no rule came near.
     pub(super) fn bare(reason: impl Into<String>, why_not: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            nearest: None,
-            why_not: why_not.into(),
-        }
+        Self { reason: reason.into(), nearest: None, why_not: why_not.into() }
     }
 }
 

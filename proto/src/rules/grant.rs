@@ -41,9 +41,7 @@ impl Grant {
         matching: &[&Admission],
         host_sockets: Vec<SocketType>,
     ) -> Option<Self> {
-        let capped = matching
-            .iter()
-            .map(|rule| (*rule, Self::size(service, rule)));
+        let capped = matching.iter().map(|rule| (*rule, Self::size(service, rule)));
         let mut granting: Vec<(&Admission, u64, Vec<&str>)> = capped
             .map(|(rule, size)| (rule, size, topics(service, rule)))
             .filter(|(_, _, topics)| !topics.is_empty())
@@ -53,31 +51,18 @@ impl Grant {
         for (rule, (_, _, topics)) in granting.iter().enumerate() {
             for topic in topics {
                 // An earlier prefix that covers this one answers first and allows no less.
-                if !prefixes
-                    .iter()
-                    .any(|earlier| topic.as_bytes().starts_with(&earlier.topic))
-                {
-                    prefixes.push(Prefix {
-                        topic: topic.as_bytes().into(),
-                        rule,
-                    });
+                if !prefixes.iter().any(|earlier| topic.as_bytes().starts_with(&earlier.topic)) {
+                    prefixes.push(Prefix { topic: topic.as_bytes().into(), rule });
                 }
             }
         }
         (!granting.is_empty()).then(|| {
             Self(Arc::new(Parts {
-                rules: granting
-                    .iter()
-                    .map(|(rule, ..)| rule.rule.clone())
-                    .collect(),
+                rules: granting.iter().map(|(rule, ..)| rule.rule.clone()).collect(),
                 sizes: granting.iter().map(|(_, size, _)| *size).collect(),
                 host_sockets,
                 rate: rate(service, granting.iter().map(|(rule, ..)| *rule)),
-                longest_topic: prefixes
-                    .iter()
-                    .map(|prefix| prefix.topic.len())
-                    .max()
-                    .unwrap_or(0),
+                longest_topic: prefixes.iter().map(|prefix| prefix.topic.len()).max().unwrap_or(0),
                 prefixes,
             }))
         })
@@ -119,10 +104,7 @@ impl Grant {
 
     /// Whether the topic decides: whether each message and subscription has to be asked about.
     pub fn restricts_topics(&self) -> bool {
-        self.0
-            .prefixes
-            .iter()
-            .any(|prefix| !prefix.topic.is_empty())
+        self.0.prefixes.iter().any(|prefix| !prefix.topic.is_empty())
     }
 
     /// How many bytes of a first frame decide; at most 255.
@@ -137,18 +119,10 @@ impl Grant {
     ///
     /// # Errors
     /// No rule allows the topic: drop the message whole, and count it.
-    #[expect(
-        clippy::result_unit_err,
-        reason = "asked per message: there is nothing to say beyond no"
-    )]
+    #[expect(clippy::result_unit_err, reason = "asked per message: there is nothing to say beyond no")]
     pub fn publish(&self, start_of_first_frame: &[u8]) -> Result<usize, ()> {
         let fits = |prefix: &&Prefix| start_of_first_frame.starts_with(&prefix.topic);
-        self.0
-            .prefixes
-            .iter()
-            .find(fits)
-            .map(|prefix| prefix.rule)
-            .ok_or(())
+        self.0.prefixes.iter().find(fits).map(|prefix| prefix.rule).ok_or(())
     }
 
     /// Whether a subscription may pass, and under which rule. It may be wider than a rule (`""`, "everything"),
@@ -156,19 +130,11 @@ impl Grant {
     ///
     /// # Errors
     /// Nothing that it could match is allowed: drop it, and count it.
-    #[expect(
-        clippy::result_unit_err,
-        reason = "asked per subscription: there is nothing to say beyond no"
-    )]
+    #[expect(clippy::result_unit_err, reason = "asked per subscription: there is nothing to say beyond no")]
     pub fn subscribe(&self, topic: &[u8]) -> Result<usize, ()> {
         self.publish(topic).or_else(|()| {
             let wider = |prefix: &&Prefix| prefix.topic.starts_with(topic);
-            self.0
-                .prefixes
-                .iter()
-                .find(wider)
-                .map(|prefix| prefix.rule)
-                .ok_or(())
+            self.0.prefixes.iter().find(wider).map(|prefix| prefix.rule).ok_or(())
         })
     }
 }
@@ -177,11 +143,7 @@ impl Grant {
 /// The empty prefix stands for every topic; an empty list for none.
 fn topics<'r>(service: &'r ServiceRule, rule: &'r Admission) -> Vec<&'r str> {
     let all = |topics: &'r [alloc::string::String]| -> Vec<&'r str> {
-        if topics.is_empty() {
-            [""].into()
-        } else {
-            topics.iter().map(|topic| topic.as_str()).collect()
-        }
+        if topics.is_empty() { [""].into() } else { topics.iter().map(|topic| topic.as_str()).collect() }
     };
     let mut both = Vec::new();
     for theirs in all(&service.topics) {
@@ -198,10 +160,7 @@ fn topics<'r>(service: &'r ServiceRule, rule: &'r Admission) -> Vec<&'r str> {
 
 /// The highest rate of the rules, and never more than the service's own.
 fn rate<'r>(service: &ServiceRule, rules: impl Iterator<Item = &'r Admission>) -> Option<Rate> {
-    let widest = rules
-        .map(|rule| rule.limits.rate)
-        .reduce(|one, other| Some(one?.max(other?)))
-        .flatten();
+    let widest = rules.map(|rule| rule.limits.rate).reduce(|one, other| Some(one?.max(other?))).flatten();
     match (widest, service.limits.rate) {
         (Some(here), Some(there)) => Some(here.min(there)),
         (here, there) => here.or(there),

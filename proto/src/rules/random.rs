@@ -43,26 +43,15 @@ struct PlainService {
     size: u64,
 }
 
-const TERMS: [(&str, &str); 5] = [
-    ("x", "1"),
-    ("x", "2"),
-    ("y", "1"),
-    ("y", "2"),
-    ("node", "n0"),
-];
-const NODES: [(&str, [&str; 2]); 4] = [
-    ("n0", ["1", "1"]),
-    ("n1", ["1", "2"]),
-    ("n2", ["2", "1"]),
-    ("n3", ["2", "2"]),
-];
+const TERMS: [(&str, &str); 5] = [("x", "1"), ("x", "2"), ("y", "1"), ("y", "2"), ("node", "n0")];
+const NODES: [(&str, [&str; 2]); 4] =
+    [("n0", ["1", "1"]), ("n1", ["1", "2"]), ("n2", ["2", "1"]), ("n3", ["2", "2"])];
 const TOPICS: [&str; 6] = ["a", "ab", "abc", "b", "ba", "c"];
 
 /// A policy as text and, from the same dice, as plain lists.
 fn random_policy(dice: &mut Dice) -> (String, [PlainService; 2], Vec<Plain>) {
-    let mut text = String::from(
-        "default = \"deny\"\n[tags]\nx = [\"1\", \"2\"]\ny = [\"1\", \"2\"]\n[nodes]\n",
-    );
+    let mut text =
+        String::from("default = \"deny\"\n[tags]\nx = [\"1\", \"2\"]\ny = [\"1\", \"2\"]\n[nodes]\n");
     for (name, [x, y]) in NODES {
         text.push_str(&format!("{name} = {{ x = \"{x}\", y = \"{y}\" }}\n"));
     }
@@ -74,11 +63,7 @@ fn random_policy(dice: &mut Dice) -> (String, [PlainService; 2], Vec<Plain>) {
             } else {
                 [dice.pick(&["rep", "router", "pull"])].into()
             },
-            topics: if at == 0 {
-                dice.some(&TOPICS, 2)
-            } else {
-                Vec::new()
-            },
+            topics: if at == 0 { dice.some(&TOPICS, 2) } else { Vec::new() },
             size: 1 + dice.roll(1000) as u64,
         };
         let (tag, value) = service.hosted_by;
@@ -89,9 +74,7 @@ fn random_policy(dice: &mut Dice) -> (String, [PlainService; 2], Vec<Plain>) {
         push_list(&mut text, "topics", &service.topics);
         service
     });
-    let rules: Vec<Plain> = (0..2 + dice.roll(3))
-        .map(|at| random_rule(dice, at, &mut text))
-        .collect();
+    let rules: Vec<Plain> = (0..2 + dice.roll(3)).map(|at| random_rule(dice, at, &mut text)).collect();
     (text, services, rules)
 }
 
@@ -100,31 +83,15 @@ fn random_rule(dice: &mut Dice, at: usize, text: &mut String) -> Plain {
     let service = if at < 2 { at } else { dice.roll(2) };
     let first = dice.pick(&TERMS);
     let mut from = [first].to_vec();
-    from.extend(
-        dice.some(&TERMS, 1)
-            .into_iter()
-            .filter(|(tag, _)| *tag != first.0),
-    );
+    from.extend(dice.some(&TERMS, 1).into_iter().filter(|(tag, _)| *tag != first.0));
     let rule = Plain {
         from,
         service,
-        sockets: if service == 0 {
-            dice.some(&["sub", "xsub"], 1)
-        } else {
-            Vec::new()
-        },
-        topics: if service == 0 {
-            dice.some(&TOPICS, 2)
-        } else {
-            Vec::new()
-        },
+        sockets: if service == 0 { dice.some(&["sub", "xsub"], 1) } else { Vec::new() },
+        topics: if service == 0 { dice.some(&TOPICS, 2) } else { Vec::new() },
         size: 1 + dice.roll(1000) as u64,
     };
-    let terms: Vec<String> = rule
-        .from
-        .iter()
-        .map(|(tag, value)| format!("{tag}={value}"))
-        .collect();
+    let terms: Vec<String> = rule.from.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
     text.push_str(&format!(
         "[[allow]]\nid = \"r{at}\"\nfrom = \"{}\"\nto = \"s{service}\"\nmax-message = {}\n",
         terms.join(", "),
@@ -162,15 +129,10 @@ fn obvious(
 ) -> u64 {
     let service = &services[at];
     let offered = |name: &&'static str| {
-        S::from_name(&name.to_uppercase()).is_some_and(|offered| offered.matches(socket))
+        S::from_name(name.to_uppercase().as_bytes()).is_some_and(|offered| offered.matches(socket))
     };
-    let covers = |topics: &[&str]| {
-        topics.is_empty() || topics.iter().any(|prefix| topic.starts_with(prefix))
-    };
-    if !carries(host, service.hosted_by)
-        || !service.sockets.iter().any(offered)
-        || !covers(&service.topics)
-    {
+    let covers = |topics: &[&str]| topics.is_empty() || topics.iter().any(|prefix| topic.starts_with(prefix));
+    if !carries(host, service.hosted_by) || !service.sockets.iter().any(offered) || !covers(&service.topics) {
         return 0;
     }
     let using = socket.name().to_lowercase();
@@ -180,12 +142,7 @@ fn obvious(
             && (rule.sockets.is_empty() || rule.sockets.contains(&using.as_str()))
             && covers(&rule.topics)
     };
-    rules
-        .iter()
-        .filter(fits)
-        .map(|rule| rule.size.min(service.size))
-        .max()
-        .unwrap_or(0)
+    rules.iter().filter(fits).map(|rule| rule.size.min(service.size)).max().unwrap_or(0)
 }
 
 #[test]
@@ -201,29 +158,18 @@ fn random_policies_grant_exactly_what_some_rule_names() {
         let rules = Rules::compile(&policy, 1);
         for _ in 0..40 {
             let (user, host, at) = (dice.roll(4), dice.roll(4), dice.roll(2));
-            let socket = dice.pick(if at == 0 {
-                &[S::Sub, S::Xsub, S::Req]
-            } else {
-                &[S::Req, S::Dealer, S::Push]
-            });
+            let socket =
+                dice.pick(if at == 0 { &[S::Sub, S::Xsub, S::Req] } else { &[S::Req, S::Dealer, S::Push] });
             let topic = dice.pick(&["", "a", "abc", "abd", "b", "bab", "c", "d"]);
-            let asked = Opening {
-                user: NODES[user].0,
-                host: NODES[host].0,
-                service: ["s0", "s1"][at],
-                socket,
-            };
+            let asked =
+                Opening { user: NODES[user].0, host: NODES[host].0, service: ["s0", "s1"][at], socket };
             let most = rules.open(&asked).ok().and_then(|grant| {
                 let rule = grant.publish(topic.as_bytes()).ok()?;
                 assert_eq!(grant.subscribe(topic.as_bytes()), Ok(rule));
                 Some(grant.max_message_under(rule))
             });
             let wanted = obvious(&services, &plain, user, host, at, socket, topic);
-            assert_eq!(
-                most.unwrap_or(0),
-                wanted,
-                "{asked:?} {topic:?} under\n{text}"
-            );
+            assert_eq!(most.unwrap_or(0), wanted, "{asked:?} {topic:?} under\n{text}");
             judged += 1;
             if wanted > 0 {
                 granted += 1;
@@ -232,8 +178,5 @@ fn random_policies_grant_exactly_what_some_rule_names() {
             }
         }
     }
-    assert!(
-        granted > 1000 && denied > 5000,
-        "{granted} granted, {denied} denied"
-    );
+    assert!(granted > 1000 && denied > 5000, "{granted} granted, {denied} denied");
 }

@@ -53,44 +53,23 @@ fn rules() -> Rules {
 }
 
 fn opening<'a>(user: &'a str, host: &'a str, service: &'a str, socket: S) -> Opening<'a> {
-    Opening {
-        user,
-        host,
-        service,
-        socket,
-    }
+    Opening { user, host, service, socket }
 }
 
 #[test]
 fn a_grant_is_the_union_of_its_rules_within_the_service() {
     let rules = rules();
     assert_eq!(rules.generation(), 7);
-    let one = rules
-        .open(&opening("h2", "g1", "tele", S::Sub))
-        .expect("allowed");
-    assert_eq!(
-        one.rules()
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>(),
-        ["temp (p.toml:20)"]
-    );
+    let one = rules.open(&opening("h2", "g1", "tele", S::Sub)).expect("allowed");
+    assert_eq!(one.rules().iter().map(ToString::to_string).collect::<Vec<_>>(), ["temp (p.toml:20)"]);
     assert_eq!(one.host_sockets(), [S::Pub, S::Xpub]);
-    assert_eq!(
-        (one.max_message(), one.rate()),
-        (1024, Some(Rate::per_second(10)))
-    );
+    assert_eq!((one.max_message(), one.rate()), (1024, Some(Rate::per_second(10))));
     assert_eq!((one.restricts_topics(), one.longest_topic()), (true, 5));
 
-    let both = rules
-        .open(&opening("h1", "g1", "tele", S::Xsub))
-        .expect("allowed");
+    let both = rules.open(&opening("h1", "g1", "tele", S::Xsub)).expect("allowed");
     let ids: Vec<&str> = both.rules().iter().map(|rule| &*rule.id).collect();
     assert_eq!(ids, ["all-south", "temp"]);
-    assert_eq!(
-        (both.max_message(), both.rate()),
-        (65_536, Some(Rate::per_second(2000)))
-    );
+    assert_eq!((both.max_message(), both.rate()), (65_536, Some(Rate::per_second(2000))));
     for (message, rule, most) in [
         ("temp.a.1", Ok(0), 65_536),
         ("temp.b", Ok(1), 1024),
@@ -101,19 +80,13 @@ fn a_grant_is_the_union_of_its_rules_within_the_service() {
         ("raw.", Err(()), 0),
     ] {
         assert_eq!(both.publish(message.as_bytes()), rule, "{message}");
-        assert_eq!(
-            rule.map_or(0, |rule| both.max_message_under(rule)),
-            most,
-            "{message}"
-        );
+        assert_eq!(rule.map_or(0, |rule| both.max_message_under(rule)), most, "{message}");
     }
 }
 
 #[test]
 fn a_subscription_may_be_wider_than_a_rule_but_not_beside_it() {
-    let grant = rules()
-        .open(&opening("h2", "g1", "tele", S::Sub))
-        .expect("allowed");
+    let grant = rules().open(&opening("h2", "g1", "tele", S::Sub)).expect("allowed");
     for (topic, passes) in [
         ("", true),
         ("t", true),
@@ -125,22 +98,14 @@ fn a_subscription_may_be_wider_than_a_rule_but_not_beside_it() {
     ] {
         assert_eq!(grant.subscribe(topic.as_bytes()).is_ok(), passes, "{topic}");
     }
-    assert!(
-        grant.publish(b"vib.1").is_err(),
-        "SUBSCRIBE \"\" does not let through what the topics forbid"
-    );
+    assert!(grant.publish(b"vib.1").is_err(), "SUBSCRIBE \"\" does not let through what the topics forbid");
 }
 
 #[test]
 fn without_topics_and_limits_everything_fits_up_to_64_mib() {
-    let grant = rules()
-        .open(&opening("h1", "g1", "cmd", S::Req))
-        .expect("allowed");
+    let grant = rules().open(&opening("h1", "g1", "cmd", S::Req)).expect("allowed");
     assert_eq!((grant.max_message(), grant.rate()), (64 << 20, None));
-    assert_eq!(
-        (grant.restricts_topics(), grant.longest_topic()),
-        (false, 0)
-    );
+    assert_eq!((grant.restricts_topics(), grant.longest_topic()), (false, 0));
     assert_eq!((grant.publish(b""), grant.subscribe(b"x")), (Ok(0), Ok(0)));
 }
 
@@ -164,23 +129,15 @@ fn a_denial_names_the_nearest_rule_and_why_it_does_not_match() {
             ("h1", "h2", "tele", S::Sub),
             "node h2 may not host tele; nearest rule service.tele (p.toml:11): it is hosted by role=gw: h2 has role=hist",
         ),
-        (
-            ("h1", "g1", "tel", S::Sub),
-            "the policy has no service \"tel\"; add it there, or correct the name",
-        ),
-        (
-            ("h9x", "g1", "tele", S::Sub),
-            "the policy has no node \"h9x\"; add it there, or correct the name",
-        ),
+        (("h1", "g1", "tel", S::Sub), "the policy has no service \"tel\"; add it there, or correct the name"),
+        (("h9x", "g1", "tele", S::Sub), "the policy has no node \"h9x\"; add it there, or correct the name"),
         (
             ("h1", "zzzzz", "tele", S::Sub),
             "the policy has no node \"zzzzz\"; add it there, or correct the name",
         ),
     ] {
         let (user, host, service, socket) = asked;
-        let denial = rules
-            .open(&opening(user, host, service, socket))
-            .expect_err(told);
+        let denial = rules.open(&opening(user, host, service, socket)).expect_err(told);
         assert_eq!(denial.to_string(), told);
     }
 }
@@ -191,16 +148,14 @@ fn no_policy_denies_all_and_says_so() {
     assert!(rules.is_nothing() && rules.generation() == 0);
     assert_eq!(rules.hosts("tele").count(), 0);
     assert!(rules.may_host("g1", "tele").is_err());
-    let denial = rules
-        .open(&opening("h1", "g1", "tele", S::Sub))
-        .expect_err("denied");
+    let denial = rules.open(&opening("h1", "g1", "tele", S::Sub)).expect_err("denied");
     assert!(denial.reason.contains("no policy"), "{denial}");
 }
 
 #[test]
 fn a_policy_without_rules_grants_nothing() {
-    let policy = Policy::parse("p.toml", "default = \"deny\"\n[nodes]\na = {}\nb = {}\n")
-        .expect("it is valid");
+    let policy =
+        Policy::parse("p.toml", "default = \"deny\"\n[nodes]\na = {}\nb = {}\n").expect("it is valid");
     let rules = Rules::compile(&policy, 1);
     for socket in S::ALL {
         assert!(rules.open(&opening("a", "b", "any", socket)).is_err());

@@ -49,14 +49,9 @@ impl<'a> Command<'a> {
             b"CANCEL" => Ok(Command::Cancel(rest)),
             b"PING" => {
                 let (ttl, context) = rest.split_first_chunk::<2>().ok_or(Fault::Command)?;
-                Ok(Command::Ping {
-                    ttl: u16::from_be_bytes(*ttl),
-                    context: short(context)?,
-                })
+                Ok(Command::Ping { ttl: u16::from_be_bytes(*ttl), context: short(context)? })
             }
-            b"PONG" => Ok(Command::Pong {
-                context: short(rest)?,
-            }),
+            b"PONG" => Ok(Command::Pong { context: short(rest)? }),
             b"ERROR" => match rest.split_first() {
                 Some((&length, reason)) if usize::from(length) == reason.len() => {
                     Ok(Command::Error { reason })
@@ -83,11 +78,7 @@ pub(super) fn split_name(body: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn short(context: &[u8]) -> Result<&[u8], Fault> {
-    if context.len() > MAX_CONTEXT {
-        Err(Fault::Command)
-    } else {
-        Ok(context)
-    }
+    if context.len() > MAX_CONTEXT { Err(Fault::Command) } else { Ok(context) }
 }
 
 /// Writes a subscription to `topic` as a peer of version `form` understands it: a command in 3.1, a message before.
@@ -136,37 +127,17 @@ mod tests {
             (&b"\x09SUBSCRIBEtemp."[..], Ok(Command::Subscribe(b"temp."))),
             (b"\x09SUBSCRIBE", Ok(Command::Subscribe(b""))),
             (b"\x06CANCELa", Ok(Command::Cancel(b"a"))),
-            (
-                b"\x04PING\x01\x02ctx",
-                Ok(Command::Ping {
-                    ttl: 258,
-                    context: b"ctx",
-                }),
-            ),
-            (
-                b"\x04PING\x00\x00",
-                Ok(Command::Ping {
-                    ttl: 0,
-                    context: b"",
-                }),
-            ),
+            (b"\x04PING\x01\x02ctx", Ok(Command::Ping { ttl: 258, context: b"ctx" })),
+            (b"\x04PING\x00\x00", Ok(Command::Ping { ttl: 0, context: b"" })),
             (b"\x04PING\x00", Err(Fault::Command)),
             (b"\x04PING\x00\x000123456789abcdefg", Err(Fault::Command)),
-            (
-                b"\x04PONG0123456789abcdef",
-                Ok(Command::Pong {
-                    context: b"0123456789abcdef",
-                }),
-            ),
+            (b"\x04PONG0123456789abcdef", Ok(Command::Pong { context: b"0123456789abcdef" })),
             (b"\x04PONG0123456789abcdefg", Err(Fault::Command)),
             (b"\x05ERROR\x02no", Ok(Command::Error { reason: b"no" })),
             (b"\x05ERROR\x03no", Err(Fault::Command)),
             (b"\x05ERROR", Err(Fault::Command)),
             (b"\x04JOINgroup", Ok(Command::Unknown { name: b"JOIN" })),
-            (
-                b"\x09subscribea",
-                Ok(Command::Unknown { name: b"subscribe" }),
-            ),
+            (b"\x09subscribea", Ok(Command::Unknown { name: b"subscribe" })),
             (b"\x0aSUBSCRIBE", Err(Fault::Command)),
             (b"\x00", Err(Fault::Command)),
             (b"", Err(Fault::Command)),
@@ -182,33 +153,18 @@ mod tests {
             write(&mut out);
             out
         };
-        assert_eq!(
-            &wrote(&|o| encode_subscribe(b"ab", Version::V3_1, o))[..],
-            b"\x04\x0c\x09SUBSCRIBEab"
-        );
-        assert_eq!(
-            &wrote(&|o| encode_cancel(b"", Version::V3_1, o))[..],
-            b"\x04\x07\x06CANCEL"
-        );
+        assert_eq!(&wrote(&|o| encode_subscribe(b"ab", Version::V3_1, o))[..], b"\x04\x0c\x09SUBSCRIBEab");
+        assert_eq!(&wrote(&|o| encode_cancel(b"", Version::V3_1, o))[..], b"\x04\x07\x06CANCEL");
         for old in [Version::V2_0, Version::V3_0] {
-            assert_eq!(
-                &wrote(&|o| encode_subscribe(b"ab", old, o))[..],
-                b"\x00\x03\x01ab"
-            );
+            assert_eq!(&wrote(&|o| encode_subscribe(b"ab", old, o))[..], b"\x00\x03\x01ab");
             assert_eq!(&wrote(&|o| encode_cancel(b"", old, o))[..], b"\x00\x01\x00");
         }
-        assert_eq!(
-            &wrote(&|o| encode_ping(300, b"c", o))[..],
-            b"\x04\x08\x04PING\x01\x2cc"
-        );
+        assert_eq!(&wrote(&|o| encode_ping(300, b"c", o))[..], b"\x04\x08\x04PING\x01\x2cc");
         assert_eq!(
             &wrote(&|o| encode_pong(b"0123456789abcdefg", o))[..],
             b"\x04\x15\x04PONG0123456789abcdef"
         );
-        assert_eq!(
-            &wrote(&|o| encode_error(b"no", o))[..],
-            b"\x04\x09\x05ERROR\x02no"
-        );
+        assert_eq!(&wrote(&|o| encode_error(b"no", o))[..], b"\x04\x09\x05ERROR\x02no");
         let long = wrote(&|o| encode_subscribe(&[7; 300], Version::V3_0, o));
         assert_eq!(&long[..10], b"\x02\0\0\0\0\0\0\x01\x2d\x01");
     }

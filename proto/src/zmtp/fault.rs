@@ -80,21 +80,8 @@ mod tests {
     fn every_fault_has_its_place_and_a_label_of_its_own() {
         for (place, &fault) in Fault::ALL.iter().enumerate() {
             assert_eq!(fault as usize, place);
-            assert!(
-                fault
-                    .name()
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{fault}"
-            );
-            assert_eq!(
-                Fault::ALL
-                    .iter()
-                    .filter(|other| other.name() == fault.name())
-                    .count(),
-                1,
-                "{fault}"
-            );
+            assert!(fault.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{fault}");
+            assert_eq!(Fault::ALL.iter().filter(|other| other.name() == fault.name()).count(), 1, "{fault}");
         }
     }
 }

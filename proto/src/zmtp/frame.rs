@@ -30,36 +30,20 @@ impl Header {
         let Some(&flags) = bytes.first() else {
             return Ok(None);
         };
-        let known = if version.has_commands() {
-            MORE | LONG | COMMAND
-        } else {
-            MORE | LONG
-        };
+        let known = if version.has_commands() { MORE | LONG | COMMAND } else { MORE | LONG };
         if flags & !known != 0 || flags & (COMMAND | MORE) == COMMAND | MORE {
             return Err(Fault::Flags);
         }
         if flags & LONG == 0 {
-            return Ok(bytes.get(1).map(|&size| Header {
-                flags,
-                size: u64::from(size),
-                len: 2,
-            }));
+            return Ok(bytes.get(1).map(|&size| Header { flags, size: u64::from(size), len: 2 }));
         }
         let size = bytes.get(1..).and_then(|rest| rest.first_chunk::<8>());
-        Ok(size.map(|&size| Header {
-            flags,
-            size: u64::from_be_bytes(size),
-            len: MAX_HEADER,
-        }))
+        Ok(size.map(|&size| Header { flags, size: u64::from_be_bytes(size), len: MAX_HEADER }))
     }
 
     /// How many bytes a header that begins with `bytes` has.
     pub(super) fn wanted(bytes: &[u8]) -> usize {
-        if bytes.first().is_some_and(|flags| flags & LONG != 0) {
-            MAX_HEADER
-        } else {
-            2
-        }
+        if bytes.first().is_some_and(|flags| flags & LONG != 0) { MAX_HEADER } else { 2 }
     }
 
     #[inline]
@@ -107,26 +91,10 @@ mod tests {
             let bytes = [flags, 0, 0, 0, 0, 0, 0, 0, 0];
             let three = matches!(flags, 0..=4 | 6);
             let two = matches!(flags, 0..=3);
-            assert_eq!(
-                Header::parse(&bytes, Version::V3_1).is_ok(),
-                three,
-                "3.1 {flags:#04x}"
-            );
-            assert_eq!(
-                Header::parse(&bytes, Version::V3_0).is_ok(),
-                three,
-                "3.0 {flags:#04x}"
-            );
-            assert_eq!(
-                Header::parse(&bytes, Version::V2_0).is_ok(),
-                two,
-                "2.0 {flags:#04x}"
-            );
-            assert_eq!(
-                Header::parse(&bytes[..1], Version::V2_0).is_ok(),
-                two,
-                "from the first byte"
-            );
+            assert_eq!(Header::parse(&bytes, Version::V3_1).is_ok(), three, "3.1 {flags:#04x}");
+            assert_eq!(Header::parse(&bytes, Version::V3_0).is_ok(), three, "3.0 {flags:#04x}");
+            assert_eq!(Header::parse(&bytes, Version::V2_0).is_ok(), two, "2.0 {flags:#04x}");
+            assert_eq!(Header::parse(&bytes[..1], Version::V2_0).is_ok(), two, "from the first byte");
         }
     }
 
@@ -140,11 +108,7 @@ mod tests {
             assert_eq!(Header::wanted(&bytes[..1]), bytes.len());
             assert!(header.more() && !header.is_command());
             for cut in 0..bytes.len() {
-                assert!(
-                    Header::parse(&bytes[..cut], Version::V2_0)
-                        .unwrap()
-                        .is_none()
-                );
+                assert!(Header::parse(&bytes[..cut], Version::V2_0).unwrap().is_none());
             }
         }
     }

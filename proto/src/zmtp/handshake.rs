@@ -73,23 +73,13 @@ impl Handshake {
     /// The application connected to us; our type is open until the far side is known.
     #[must_use]
     pub fn accepting() -> Self {
-        Self {
-            role: Role::Accepting,
-            step: Step::Signature,
-            version: None,
-            mechanism: None,
-        }
+        Self { role: Role::Accepting, step: Step::Signature, version: None, mechanism: None }
     }
 
     /// We connected to the application, and speak as `our`.
     #[must_use]
     pub fn dialing(our: Hello) -> Self {
-        Self {
-            role: Role::Dialing(our),
-            step: Step::Signature,
-            version: None,
-            mechanism: None,
-        }
+        Self { role: Role::Dialing(our), step: Step::Signature, version: None, mechanism: None }
     }
 
     /// Writes the first ten bytes; to be called once, as soon as the connection stands.
@@ -109,11 +99,7 @@ impl Handshake {
     ///
     /// # Errors
     /// The peer's fault; the connection is to be closed. Every later call returns it again.
-    pub fn handle(
-        &mut self,
-        input: &mut BytesMut,
-        out: &mut BytesMut,
-    ) -> Result<Option<Hello>, Fault> {
+    pub fn handle(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Option<Hello>, Fault> {
         loop {
             match self.advance(input, out) {
                 Ok(Advance::Step) => {}
@@ -225,11 +211,7 @@ impl Handshake {
         let Some(&[minor, ref rest @ ..]) = input.first_chunk::<REST>() else {
             return Ok(Advance::Starved);
         };
-        let version = if minor == 0 {
-            Version::V3_0
-        } else {
-            Version::V3_1
-        };
+        let version = if minor == 0 { Version::V3_0 } else { Version::V3_1 };
         let mechanism = Mechanism::from_greeting(&rest[..20]);
         self.version = Some(version);
         self.mechanism = Some(mechanism);
@@ -257,11 +239,7 @@ impl Handshake {
         Ok(Advance::Step)
     }
 
-    fn identity(
-        &mut self,
-        socket_type: SocketType,
-        input: &mut BytesMut,
-    ) -> Result<Advance, Fault> {
+    fn identity(&mut self, socket_type: SocketType, input: &mut BytesMut) -> Result<Advance, Fault> {
         match input.first() {
             None => return Ok(Advance::Starved),
             Some(0) => {}
@@ -297,10 +275,7 @@ impl Handshake {
         let (name, properties) = split_name(&command[header.len..]).ok_or(Fault::HandshakeFrame)?;
         match name {
             // A copy of its own: a slice would keep the caller's whole read buffer for as long as the connection.
-            b"READY" => self.known(Hello::from_ready(
-                version,
-                Bytes::copy_from_slice(properties),
-            )?),
+            b"READY" => self.known(Hello::from_ready(version, Bytes::copy_from_slice(properties))?),
             b"ERROR" => Err(Fault::PeerError),
             _ => Err(Fault::HandshakeFrame),
         }

@@ -33,12 +33,7 @@ impl Hello {
         if identity.len() > MAX_IDENTITY {
             return Err(Fault::Identity);
         }
-        Ok(Hello {
-            version,
-            socket_type,
-            identity,
-            properties: Bytes::new(),
-        })
+        Ok(Hello { version, socket_type, identity, properties: Bytes::new() })
     }
 
     /// Writes our own compact form, for the opening of a stream between nodes: version, type and identity's length
@@ -55,8 +50,7 @@ impl Hello {
         out.put_u8(identity.len() as u8);
         out.extend_from_slice(identity);
         out.put_u32(
-            u32::try_from(self.properties.len())
-                .expect("properties came in a command of at most 64 KiB"),
+            u32::try_from(self.properties.len()).expect("properties came in a command of at most 64 KiB"),
         );
         out.extend_from_slice(&self.properties);
     }
@@ -92,28 +86,15 @@ impl Hello {
                 return None;
             }
         }
-        let (identity, properties) = (
-            Bytes::copy_from_slice(identity),
-            Bytes::copy_from_slice(properties),
-        );
-        Some(Hello {
-            version,
-            socket_type,
-            identity,
-            properties,
-        })
+        let (identity, properties) = (Bytes::copy_from_slice(identity), Bytes::copy_from_slice(properties));
+        Some(Hello { version, socket_type, identity, properties })
     }
 
     /// From the properties of a READY that arrived on a connection of this version.
     pub(super) fn from_ready(version: Version, properties: Bytes) -> Result<Hello, Fault> {
         let ready = Ready::parse(&properties)?;
         let (socket_type, identity) = (ready.socket_type, properties.slice_ref(ready.identity));
-        Ok(Hello {
-            version,
-            socket_type,
-            identity,
-            properties,
-        })
+        Ok(Hello { version, socket_type, identity, properties })
     }
 
     /// Writes the READY command: the properties as they were sent, or made of type and identity.
@@ -122,11 +103,7 @@ impl Hello {
             return encode_command(b"READY", &[&self.properties], out);
         }
         let mut made = BytesMut::new();
-        encode_property(
-            b"Socket-Type",
-            self.socket_type.name().as_bytes(),
-            &mut made,
-        );
+        encode_property(b"Socket-Type", self.socket_type.name().as_bytes(), &mut made);
         if self.socket_type.has_identity() {
             encode_property(b"Identity", self.short_identity(), &mut made);
         }
@@ -163,27 +140,19 @@ impl<'a> Ready<'a> {
                 return Err(Fault::Ready);
             }
         }
-        let socket_type = socket_type
-            .and_then(SocketType::from_name)
-            .ok_or(Fault::SocketType)?;
+        let socket_type = socket_type.and_then(SocketType::from_name).ok_or(Fault::SocketType)?;
         let identity = identity.unwrap_or_default();
         if identity.len() > MAX_IDENTITY {
             return Err(Fault::Identity);
         }
-        Ok(Ready {
-            socket_type,
-            identity,
-        })
+        Ok(Ready { socket_type, identity })
     }
 }
 
 /// The first property: its name (of the RFC's name-chars), its value, and what follows.
 fn split_property(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (name, rest) = super::command::split_name(bytes)?;
-    if !name
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte))
-    {
+    if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(byte)) {
         return None;
     }
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -212,18 +181,14 @@ mod tests {
     }
 
     fn read(properties: Bytes) -> Result<(SocketType, Vec<u8>), Fault> {
-        Hello::from_ready(Version::V3_1, properties)
-            .map(|hello| (hello.socket_type, hello.identity.to_vec()))
+        Hello::from_ready(Version::V3_1, properties).map(|hello| (hello.socket_type, hello.identity.to_vec()))
     }
 
     #[test]
     fn ready_is_read_by_the_rfc() {
         let long = [7; 256];
         for (properties, expected) in [
-            (
-                list(&[("Socket-Type", b"PUB")]),
-                Ok((SocketType::Pub, b"".to_vec())),
-            ),
+            (list(&[("Socket-Type", b"PUB")]), Ok((SocketType::Pub, b"".to_vec()))),
             (
                 list(&[("SOCKET-type", b"DEALER"), ("identity", b"me")]),
                 Ok((SocketType::Dealer, b"me".to_vec())),
@@ -236,40 +201,18 @@ mod tests {
                 list(&[("Socket-Type", b"REQ"), ("Identity", &long[..255])]),
                 Ok((SocketType::Req, long[..255].to_vec())),
             ),
-            (
-                list(&[("Socket-Type", b"REQ"), ("Identity", &long)]),
-                Err(Fault::Identity),
-            ),
+            (list(&[("Socket-Type", b"REQ"), ("Identity", &long)]), Err(Fault::Identity)),
             (list(&[("Socket-Type", b"pub")]), Err(Fault::SocketType)),
             (list(&[("Socket-Type", b"CLIENT")]), Err(Fault::SocketType)),
             (list(&[("Identity", b"me")]), Err(Fault::SocketType)),
             (list(&[]), Err(Fault::SocketType)),
-            (
-                list(&[("Socket-Type", b"PUB"), ("socket-type", b"SUB")]),
-                Err(Fault::Ready),
-            ),
-            (
-                list(&[
-                    ("Socket-Type", b"REQ"),
-                    ("Identity", b"a"),
-                    ("IDENTITY", b"b"),
-                ]),
-                Err(Fault::Ready),
-            ),
+            (list(&[("Socket-Type", b"PUB"), ("socket-type", b"SUB")]), Err(Fault::Ready)),
+            (list(&[("Socket-Type", b"REQ"), ("Identity", b"a"), ("IDENTITY", b"b")]), Err(Fault::Ready)),
             (list(&[("Socket Type", b"PUB")]), Err(Fault::Ready)),
             (list(&[("", b"PUB")]), Err(Fault::Ready)),
-            (
-                Bytes::from_static(b"\x0bSocket-Type\0\0\0\x04PUB"),
-                Err(Fault::Ready),
-            ),
-            (
-                Bytes::from_static(b"\x0bSocket-Type\xff\xff\xff\xffPUB"),
-                Err(Fault::Ready),
-            ),
-            (
-                Bytes::from_static(b"\x0bSocket-Type\0\0"),
-                Err(Fault::Ready),
-            ),
+            (Bytes::from_static(b"\x0bSocket-Type\0\0\0\x04PUB"), Err(Fault::Ready)),
+            (Bytes::from_static(b"\x0bSocket-Type\xff\xff\xff\xffPUB"), Err(Fault::Ready)),
+            (Bytes::from_static(b"\x0bSocket-Type\0\0"), Err(Fault::Ready)),
             (Bytes::from_static(b"\xffSocket-Type"), Err(Fault::Ready)),
         ] {
             assert_eq!(read(properties.clone()), expected, "{properties:?}");
@@ -277,18 +220,9 @@ mod tests {
     }
 
     fn samples() -> [Hello; 4] {
-        let properties = list(&[
-            ("X-a", b"1"),
-            ("Socket-Type", b"ROUTER"),
-            ("Identity", b"hub"),
-        ]);
+        let properties = list(&[("X-a", b"1"), ("Socket-Type", b"ROUTER"), ("Identity", b"hub")]);
         [
-            Hello::new(
-                Version::V2_0,
-                SocketType::Dealer,
-                Bytes::from_static(b"old"),
-            )
-            .unwrap(),
+            Hello::new(Version::V2_0, SocketType::Dealer, Bytes::from_static(b"old")).unwrap(),
             Hello::new(Version::V3_1, SocketType::Xsub, Bytes::new()).unwrap(),
             Hello::from_ready(Version::V3_0, properties.clone()).unwrap(),
             Hello::from_ready(Version::V3_1, properties).unwrap(),
@@ -302,11 +236,7 @@ mod tests {
             hello.encode(&mut bytes);
             assert_eq!(Hello::decode(&bytes), Ok(hello));
             for cut in 0..bytes.len() {
-                assert_eq!(
-                    Hello::decode(&bytes[..cut]),
-                    Err(Fault::Hello),
-                    "cut at {cut}"
-                );
+                assert_eq!(Hello::decode(&bytes[..cut]), Err(Fault::Hello), "cut at {cut}");
             }
             bytes.put_u8(0);
             assert_eq!(Hello::decode(&bytes), Err(Fault::Hello), "a byte too many");
@@ -316,18 +246,9 @@ mod tests {
     #[test]
     fn a_hello_whose_fields_disagree_with_its_properties_is_refused() {
         let [_, _, _, honest] = samples();
-        let old = Hello {
-            version: Version::V2_0,
-            ..honest.clone()
-        };
-        let other_type = Hello {
-            socket_type: SocketType::Dealer,
-            ..honest.clone()
-        };
-        let other_identity = Hello {
-            identity: Bytes::from_static(b"spoke"),
-            ..honest
-        };
+        let old = Hello { version: Version::V2_0, ..honest.clone() };
+        let other_type = Hello { socket_type: SocketType::Dealer, ..honest.clone() };
+        let other_identity = Hello { identity: Bytes::from_static(b"spoke"), ..honest };
         for liar in [old, other_type, other_identity] {
             let mut bytes = BytesMut::new();
             liar.encode(&mut bytes);

@@ -121,10 +121,7 @@ impl Scanner {
     /// For what a `sender` of this type sends in the framing of `version`.
     #[must_use]
     pub fn new(version: Version, sender: SocketType, limits: Limits) -> Self {
-        let limits = Limits {
-            topic_peek: limits.topic_peek.min(MAX_PEEK),
-            ..limits
-        };
+        let limits = Limits { topic_peek: limits.topic_peek.min(MAX_PEEK), ..limits };
         Self {
             version,
             subscriber: sender.is_subscriber(),
@@ -199,23 +196,11 @@ impl Scanner {
             if header.size > self.limits.max_frame {
                 return Err(Fault::FrameTooLarge);
             }
-            let peek = if self.parts == 0 {
-                self.limits.topic_peek as u64
-            } else {
-                0
-            };
-            if self.subscriber {
-                self.subscriber_peek(header, bytes, peek)?
-            } else {
-                peek.min(header.size)
-            }
+            let peek = if self.parts == 0 { self.limits.topic_peek as u64 } else { 0 };
+            if self.subscriber { self.subscriber_peek(header, bytes, peek)? } else { peek.min(header.size) }
         };
         let len = header.len + wanted as usize;
-        Ok(if bytes.len() < len {
-            Err(len)
-        } else {
-            Ok(Piece { header, len })
-        })
+        Ok(if bytes.len() < len { Err(len) } else { Ok(Piece { header, len }) })
     }
 
     /// A subscriber's frame may be a subscription in the message form: that needs its first byte, and then all of it.
@@ -230,9 +215,7 @@ impl Scanner {
         match bytes.get(header.len) {
             None => Ok(1),
             Some(0 | 1) if is_later || header.more() => Err(Fault::HiddenSubscription),
-            Some(0 | 1) if header.size - 1 > self.limits.max_command as u64 => {
-                Err(Fault::CommandTooLarge)
-            }
+            Some(0 | 1) if header.size - 1 > self.limits.max_command as u64 => Err(Fault::CommandTooLarge),
             Some(0 | 1) => Ok(header.size),
             Some(_) => Ok(peek.max(1).min(header.size)),
         }
@@ -240,12 +223,7 @@ impl Scanner {
 
     /// Asks for the verdict on a piece that is whole, and enters the frame's body.
     #[inline]
-    fn decide(
-        &mut self,
-        piece: &Piece,
-        bytes: &[u8],
-        judge: &mut impl Judge,
-    ) -> Result<Action, Fault> {
+    fn decide(&mut self, piece: &Piece, bytes: &[u8], judge: &mut impl Judge) -> Result<Action, Fault> {
         let header = piece.header;
         let body = &bytes[header.len..piece.len];
         let action = if header.is_command() {
@@ -263,22 +241,13 @@ impl Scanner {
         if matches!(action, Action::Pass | Action::Skip) {
             self.counts.frames += 1;
             self.body = header.size - body.len() as u64;
-            self.parts = if header.more() {
-                self.parts.saturating_add(1)
-            } else {
-                0
-            };
+            self.parts = if header.more() { self.parts.saturating_add(1) } else { 0 };
         }
         Ok(action)
     }
 
     #[inline]
-    fn message(
-        &mut self,
-        header: Header,
-        body: &[u8],
-        judge: &mut impl Judge,
-    ) -> Result<Action, Fault> {
+    fn message(&mut self, header: Header, body: &[u8], judge: &mut impl Judge) -> Result<Action, Fault> {
         let start = &body[..body.len().min(self.limits.topic_peek)];
         match judge.message(start, header.size, header.more()) {
             Verdict::Pass if header.size > self.limits.max_message => Err(Fault::MessageTooLarge),
@@ -336,19 +305,11 @@ impl Scanner {
     #[cold]
     fn subscription(&mut self, kind: u8, topic: &[u8], judge: &mut impl Judge) -> Action {
         self.counts.commands += 1;
-        let command = if kind == 1 {
-            Command::Subscribe(topic)
-        } else {
-            Command::Cancel(topic)
-        };
+        let command = if kind == 1 { Command::Subscribe(topic) } else { Command::Cancel(topic) };
         match judge.command(command) {
             CommandVerdict::Pass => {
                 let mut canonical = BytesMut::new();
-                let encode = if kind == 1 {
-                    encode_subscribe
-                } else {
-                    encode_cancel
-                };
+                let encode = if kind == 1 { encode_subscribe } else { encode_cancel };
                 encode(topic, Version::V3_1, &mut canonical);
                 Action::Replace(canonical.freeze())
             }

@@ -32,9 +32,7 @@ pub enum SocketType {
 
 impl SocketType {
     /// Every type, by its 2.0 code.
-    pub const ALL: [SocketType; 11] = [
-        Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, Xpub, Xsub,
-    ];
+    pub const ALL: [SocketType; 11] = [Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, Xpub, Xsub];
 
     /// As READY's Socket-Type property writes it: `PUB`.
     #[must_use]
@@ -57,9 +55,7 @@ impl SocketType {
     /// The type of exactly this name, upper case as in the RFC.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<SocketType> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name().as_bytes() == name)
+        Self::ALL.into_iter().find(|kind| kind.name().as_bytes() == name)
     }
 
     /// The byte in a 2.0 greeting (RFC 15; 9 and 10 as libzmq 3.2 sends them).
@@ -126,15 +122,7 @@ mod tests {
             assert_eq!(SocketType::from_name(kind.name().as_bytes()), Some(kind));
             assert_eq!(SocketType::from_code(kind.code()), Some(kind));
         }
-        for unknown in [
-            &b"pub"[..],
-            b"",
-            b"PUBS",
-            b"PU",
-            b"STREAM",
-            b"CLIENT",
-            b"PUB\0",
-        ] {
+        for unknown in [&b"pub"[..], b"", b"PUBS", b"PU", b"STREAM", b"CLIENT", b"PUB\0"] {
             assert_eq!(SocketType::from_name(unknown), None, "{unknown:?}");
         }
         assert_eq!(SocketType::from_code(11), None);

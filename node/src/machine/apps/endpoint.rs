@@ -35,10 +35,7 @@ impl FromStr for Endpoint {
             Some(("ipc", path)) => parse_ipc(path),
             _ => Err("write tcp://127.0.0.1:5556 or ipc:///path/to/socket"),
         };
-        parsed.map_err(|mend| EndpointError {
-            text: text.into(),
-            mend,
-        })
+        parsed.map_err(|mend| EndpointError { text: text.into(), mend })
     }
 }
 
@@ -46,17 +43,11 @@ fn parse_tcp(text: &str) -> Result<Endpoint, &'static str> {
     if let Ok(address) = text.parse() {
         return Ok(Endpoint::Tcp(address));
     }
-    let (host, port) = text
-        .rsplit_once(':')
-        .ok_or("add a port, as in tcp://127.0.0.1:5556")?;
-    let port: u16 = port
-        .parse()
-        .map_err(|_| "the port is a number from 0 to 65535")?;
+    let (host, port) = text.rsplit_once(':').ok_or("add a port, as in tcp://127.0.0.1:5556")?;
+    let port: u16 = port.parse().map_err(|_| "the port is a number from 0 to 65535")?;
     match host {
         "localhost" => Ok(Endpoint::Tcp((Ipv4Addr::LOCALHOST, port).into())),
-        "*" => Err(
-            "write 127.0.0.1 for this machine alone, or 0.0.0.0 to let every machine in unencrypted",
-        ),
+        "*" => Err("write 127.0.0.1 for this machine alone, or 0.0.0.0 to let every machine in unencrypted"),
         _ => Err("write an IP address ([..] around IPv6) or localhost; names are not looked up"),
     }
 }
@@ -104,19 +95,12 @@ mod tests {
 
     #[test]
     fn an_endpoint_prints_as_it_was_written() {
-        for text in [
-            "tcp://127.0.0.1:5556",
-            "tcp://[::1]:0",
-            "ipc:///run/x.sock",
-            "ipc://relative",
-            "ipc://@name",
-        ] {
+        for text in
+            ["tcp://127.0.0.1:5556", "tcp://[::1]:0", "ipc:///run/x.sock", "ipc://relative", "ipc://@name"]
+        {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
-        assert_eq!(
-            "tcp://localhost:1".parse::<Endpoint>().unwrap().to_string(),
-            "tcp://127.0.0.1:1"
-        );
+        assert_eq!("tcp://localhost:1".parse::<Endpoint>().unwrap().to_string(), "tcp://127.0.0.1:1");
     }
 
     #[test]
@@ -150,11 +134,7 @@ mod tests {
             ("tcp://[::ffff:127.0.0.1]:1", true),
             ("ipc://@x", true),
         ] {
-            assert_eq!(
-                text.parse::<Endpoint>().unwrap().is_local(),
-                local,
-                "{text}"
-            );
+            assert_eq!(text.parse::<Endpoint>().unwrap().is_local(), local, "{text}");
         }
     }
 }

@@ -50,17 +50,11 @@ impl Listener {
             Endpoint::Tcp(address) => {
                 let (descriptor, address) =
                     bind_tcp(*address).map_err(|errno| BindError::new(name, errno))?;
-                Ok(Self {
-                    socket: Socket::Tcp(descriptor),
-                    endpoint: Endpoint::Tcp(address),
-                })
+                Ok(Self { socket: Socket::Tcp(descriptor), endpoint: Endpoint::Tcp(address) })
             }
             Endpoint::Ipc(path) => {
                 let socket = UnixSocket::bind(&name, path, MODE, BACKLOG)?;
-                Ok(Self {
-                    socket: Socket::Unix(socket),
-                    endpoint: endpoint.clone(),
-                })
+                Ok(Self { socket: Socket::Unix(socket), endpoint: endpoint.clone() })
             }
         }
     }
@@ -103,8 +97,7 @@ impl Listener {
             Socket::Tcp(_) => {
                 // A connection that is gone already refuses the option and ends at its first read.
                 let _ = sockopt::set_tcp_nodelay(&descriptor, true);
-                from.and_then(|from| from.try_into().ok())
-                    .map_or(Origin::Unknown, Origin::Tcp)
+                from.and_then(|from| from.try_into().ok()).map_or(Origin::Unknown, Origin::Tcp)
             }
             Socket::Unix(_) => Origin::of_unix(&descriptor),
         };
@@ -122,11 +115,7 @@ impl AsFd for Listener {
 }
 
 fn bind_tcp(address: std::net::SocketAddr) -> Result<(OwnedFd, std::net::SocketAddr), Errno> {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let descriptor = net::socket_with(family, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&descriptor, true)?;

@@ -86,11 +86,7 @@ impl Stream {
     pub fn dial(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
             Endpoint::Tcp(address) => {
-                let family = if address.is_ipv4() {
-                    AddressFamily::INET
-                } else {
-                    AddressFamily::INET6
-                };
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
                 let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
                 let descriptor = net::socket_with(family, SocketType::STREAM, flags, None)?;
                 sockopt::set_tcp_nodelay(&descriptor, true)?;

@@ -52,11 +52,7 @@ fn poll_both(accepted: &Stream, dialled: &Stream) -> Poller {
 
 fn every_kind(scratch: &Scratch) -> [Endpoint; 3] {
     let abstract_name = format!("ipc://@lockgate-test-{}", std::process::id());
-    [
-        any_port(),
-        Endpoint::Ipc(scratch.file("app")),
-        abstract_name.parse().unwrap(),
-    ]
+    [any_port(), Endpoint::Ipc(scratch.file("app")), abstract_name.parse().unwrap()]
 }
 
 #[test]
@@ -65,21 +61,14 @@ fn bytes_cross_whole_while_the_reader_is_slow_and_end_with_an_eof() {
     for endpoint in every_kind(&scratch) {
         let (_listener, mut reader, mut writer) = connect(&endpoint);
         let mut poller = poll_both(&reader, &writer);
-        let sent: Bytes = (0..8_000_000_u32)
-            .map(|index| (index / 7) as u8)
-            .collect::<Vec<_>>()
-            .into();
+        let sent: Bytes = (0..8_000_000_u32).map(|index| (index / 7) as u8).collect::<Vec<_>>().into();
         let (mut offset, mut full, mut ended) = (0, 0, false);
         let (mut received, mut buffer) = (BytesMut::new(), BytesMut::new());
         while !ended {
             while offset < sent.len() {
                 // Odd pieces, more of them than one call takes.
-                let pieces: Vec<Bytes> = sent
-                    .slice(offset..)
-                    .chunks(4099)
-                    .take(70)
-                    .map(Bytes::copy_from_slice)
-                    .collect();
+                let pieces: Vec<Bytes> =
+                    sent.slice(offset..).chunks(4099).take(70).map(Bytes::copy_from_slice).collect();
                 match writer.write(&pieces).unwrap() {
                     0 => {
                         full += 1;
@@ -103,11 +92,7 @@ fn bytes_cross_whole_while_the_reader_is_slow_and_end_with_an_eof() {
                 }
             }
             if !ended {
-                assert!(
-                    !poller.wait(LONG).unwrap().is_empty(),
-                    "{endpoint}: stalled at {}",
-                    received.len()
-                );
+                assert!(!poller.wait(LONG).unwrap().is_empty(), "{endpoint}: stalled at {}", received.len());
             }
         }
         assert!(received == sent, "{endpoint}");
@@ -129,19 +114,11 @@ fn a_full_ipc_socket_tells_its_room_once_it_is_asked_for() {
             some => written += some,
         }
     }
-    poller
-        .set_interest(&writer, CLIENT, Interest::Both)
-        .unwrap();
-    assert!(
-        poller.wait(Some(Duration::ZERO)).unwrap().is_empty(),
-        "it is full"
-    );
+    poller.set_interest(&writer, CLIENT, Interest::Both).unwrap();
+    assert!(poller.wait(Some(Duration::ZERO)).unwrap().is_empty(), "it is full");
     let mut buffer = BytesMut::new();
     while buffer.len() < written {
-        assert!(matches!(
-            reader.read_into(&mut buffer, 64 << 10),
-            ReadOutcome::Data(_)
-        ));
+        assert!(matches!(reader.read_into(&mut buffer, 64 << 10), ReadOutcome::Data(_)));
     }
     assert!(poller.wait(LONG).unwrap()[0].writable);
     assert_eq!(writer.write(&piece).unwrap(), 4096);
@@ -154,20 +131,11 @@ fn a_small_read_reserves_one_buffer_and_not_one_per_read() {
     let mut buffer = BytesMut::new();
     let mut capacity = None;
     for _ in 0..50 {
-        assert_eq!(
-            writer.write(&[Bytes::from_static(b"0123456789")]).unwrap(),
-            10
-        );
-        while !matches!(
-            reader.read_into(&mut buffer, 64 << 10),
-            ReadOutcome::Data(10)
-        ) {
+        assert_eq!(writer.write(&[Bytes::from_static(b"0123456789")]).unwrap(), 10);
+        while !matches!(reader.read_into(&mut buffer, 64 << 10), ReadOutcome::Data(10)) {
             poller.wait(LONG).unwrap();
         }
-        assert_eq!(
-            *capacity.get_or_insert(buffer.capacity()),
-            buffer.capacity()
-        );
+        assert_eq!(*capacity.get_or_insert(buffer.capacity()), buffer.capacity());
     }
     assert_eq!(buffer.len(), 500);
     assert!(buffer.capacity() <= 2 * (64 << 10), "{}", buffer.capacity());
@@ -206,10 +174,7 @@ fn a_refused_dial_says_so() {
             }
         }
     });
-    assert_eq!(
-        outcome.unwrap_err().kind(),
-        std::io::ErrorKind::ConnectionRefused
-    );
+    assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     let scratch = Scratch::new();
     let nobody = Stream::dial(&Endpoint::Ipc(scratch.file("nobody"))).unwrap_err();
     assert_eq!(nobody.kind(), std::io::ErrorKind::NotFound);
@@ -221,10 +186,7 @@ fn an_endpoint_in_use_is_named_with_its_mend() {
     for endpoint in every_kind(&scratch) {
         let held = Listener::bind(&endpoint).unwrap();
         let error = Listener::bind(held.endpoint()).unwrap_err().to_string();
-        assert!(
-            error.contains(&held.endpoint().to_string()) && error.contains("hint"),
-            "{error}"
-        );
+        assert!(error.contains(&held.endpoint().to_string()) && error.contains("hint"), "{error}");
     }
 }
 
@@ -233,14 +195,9 @@ fn an_ipc_file_is_for_owner_and_group_and_its_client_is_known() {
     let scratch = Scratch::new();
     let path = scratch.file("app");
     let (listener, accepted, dialled) = connect(&Endpoint::Ipc(path.clone()));
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o660
-    );
-    let me = Origin::Ipc {
-        uid: rustix::process::getuid().as_raw(),
-        pid: rustix::process::getpid().as_raw_pid(),
-    };
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    let me =
+        Origin::Ipc { uid: rustix::process::getuid().as_raw(), pid: rustix::process::getpid().as_raw_pid() };
     assert_eq!((accepted.origin(), dialled.origin()), (me, me));
     drop(listener);
     assert!(!path.exists());
@@ -257,41 +214,23 @@ fn out_of_descriptors_alone() {
     let _dialled = Stream::dial(listener.endpoint()).unwrap();
     assert!(!poller.wait(LONG).unwrap().is_empty());
     let before = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(0),
-            ..before
-        },
-    )
-    .unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
     let first = listener.accept();
     let second = listener.accept();
     setrlimit(Resource::Nofile, before).unwrap();
     assert!(matches!(first, AcceptOutcome::Exhausted), "{first:?}");
     assert!(matches!(second, AcceptOutcome::Exhausted), "{second:?}");
     let third = listener.accept();
-    assert!(
-        matches!(third, AcceptOutcome::Stream(_)),
-        "the client waited: {third:?}"
-    );
+    assert!(matches!(third, AcceptOutcome::Stream(_)), "the client waited: {third:?}");
     println!("survived");
 }
 
 #[test]
 fn running_out_of_descriptors_is_told_and_survived() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "machine::apps::tests::out_of_descriptors_alone",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "machine::apps::tests::out_of_descriptors_alone", "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("survived"),
-        "{text}"
-    );
+    assert!(output.status.success() && text.contains("survived"), "{text}");
 }

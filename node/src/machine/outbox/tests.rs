@@ -27,9 +27,7 @@ fn receive(udp: &mut Udp, count: usize) -> Vec<Vec<u8>> {
     poller.add(&*udp, 1).unwrap();
     let mut datagrams = Vec::new();
     while datagrams.len() < count {
-        let got = udp
-            .recv(|_, _, bytes| datagrams.push(bytes.to_vec()))
-            .unwrap();
+        let got = udp.recv(|_, _, bytes| datagrams.push(bytes.to_vec())).unwrap();
         if got.drained && datagrams.len() < count {
             let ready = poller.wait(Some(Duration::from_secs(10))).unwrap();
             assert!(!ready.is_empty(), "{} of {count} arrived", datagrams.len());
@@ -43,10 +41,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
@@ -70,10 +65,7 @@ fn runs_are_equal_lengths_to_one_destination_and_a_shorter_one_ends_them() {
         (&[(1, 100), (1, 100), (1, 100)], &[(3, 300)]),
         (&[(1, 100), (1, 60), (1, 60)], &[(2, 160), (1, 60)]),
         (&[(1, 100), (1, 101)], &[(1, 100), (1, 101)]),
-        (
-            &[(1, 100), (2, 100), (1, 100)],
-            &[(1, 100), (1, 100), (1, 100)],
-        ),
+        (&[(1, 100), (2, 100), (1, 100)], &[(1, 100), (1, 100), (1, 100)]),
         (&[(1, 0), (1, 0)], &[(1, 0), (1, 0)]),
         (&[(1, 100), (1, 0), (1, 100)], &[(1, 100), (1, 0), (1, 100)]),
         (&[(1, 10); 65], &[(64, 640), (1, 10)]),
@@ -103,10 +95,7 @@ fn a_run_crosses_the_loopback_byte_for_byte_in_one_send() {
     assert!(batch.is_empty() && batch.pending() == 0);
     assert_eq!(receive(&mut receiver, expected.len()), expected);
     let counters = batch.counters();
-    assert_eq!(
-        (counters.datagrams, counters.bytes, counters.errors),
-        (46, 45 * 1400 + 333, 0)
-    );
+    assert_eq!((counters.datagrams, counters.bytes, counters.errors), (46, 45 * 1400 + 333, 0));
     assert!(sender.has_gso(), "every kernel since 4.18 segments");
     assert_eq!(counters.sends, 1);
 }
@@ -129,15 +118,8 @@ fn random_sizes_to_random_destinations_arrive_whole_and_in_order() {
             assert_eq!(receive(receiver, expected.len()), expected, "round {round}");
         }
     }
-    assert_eq!(
-        (batch.counters().datagrams, batch.counters().errors),
-        (2400, 0)
-    );
-    assert_eq!(
-        batch.slab.len(),
-        SMALLEST,
-        "a steady state allocates nothing"
-    );
+    assert_eq!((batch.counters().datagrams, batch.counters().errors), (2400, 0));
+    assert_eq!(batch.slab.len(), SMALLEST, "a steady state allocates nothing");
 }
 
 #[test]
@@ -153,30 +135,16 @@ fn nothing_is_lost_or_reordered_whatever_the_socket_answers() {
                 let _ = flush_into(&mut batch, &mut dice, &mut sent);
             }
         }
-        let drained =
-            (0..100_000).any(|_| flush_into(&mut batch, &mut dice, &mut sent) == Flushed::All);
+        let drained = (0..100_000).any(|_| flush_into(&mut batch, &mut dice, &mut sent) == Flushed::All);
         assert!(drained, "seed {seed}: the batch never drains");
-        assert!(
-            sent == expected,
-            "seed {seed}: {} sent, {} expected",
-            sent.len(),
-            expected.len()
-        );
+        assert!(sent == expected, "seed {seed}: {} sent, {} expected", sent.len(), expected.len());
         let counters = batch.counters();
-        assert_eq!(
-            (counters.datagrams, counters.errors, counters.refused),
-            (200, 0, 0),
-            "seed {seed}"
-        );
+        assert_eq!((counters.datagrams, counters.errors, counters.refused), (200, 0, 0), "seed {seed}");
     }
 }
 
 /// Flushes into a socket that blocks, is short of memory or refuses to segment as the dice fall.
-fn flush_into(
-    batch: &mut Batch,
-    dice: &mut Dice,
-    sent: &mut Vec<(SocketAddr, Vec<u8>)>,
-) -> Flushed {
+fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Vec<u8>)>) -> Flushed {
     batch.flush_through(true, |to, contents, segment| {
         match (dice.roll(10), segment) {
             (0, _) => return Err(Errno::AGAIN.into()),
@@ -238,10 +206,7 @@ fn a_path_that_is_too_narrow_for_one_peer_does_not_end_segmentation_for_the_othe
         Ok(())
     });
     assert_eq!((flushed, whole), (Flushed::All, 1));
-    assert_eq!(
-        (batch.counters().errors, batch.counters().datagrams),
-        (80, 4)
-    );
+    assert_eq!((batch.counters().errors, batch.counters().datagrams), (80, 4));
 }
 
 #[test]
@@ -274,16 +239,10 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
         }
         kept += 1;
         if kept.is_multiple_of(100) {
-            assert_eq!(
-                batch.flush_through(true, |_, _, _| Err(Errno::AGAIN.into())),
-                Flushed::Blocked
-            );
+            assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::AGAIN.into())), Flushed::Blocked);
         }
     };
-    assert_eq!(
-        (refused, batch.counters().refused),
-        (Discard::OutboxFull, 1)
-    );
+    assert_eq!((refused, batch.counters().refused), (Discard::OutboxFull, 1));
     assert!(kept * 1252 > LARGEST - 1252 && batch.slab.len() == LARGEST);
     let mut sent = 0_usize;
     let flushed = batch.flush_through(true, |_, contents, _| {
@@ -300,9 +259,7 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
 #[test]
 fn endless_empty_datagrams_do_not_grow_the_batch() {
     let mut batch = Batch::new();
-    let refused = (0..2 * RUNS)
-        .filter(|_| batch.datagram(address(1), 0, |_| Ok(())).is_err())
-        .count();
+    let refused = (0..2 * RUNS).filter(|_| batch.datagram(address(1), 0, |_| Ok(())).is_err()).count();
     assert_eq!((refused, batch.runs.len()), (RUNS, RUNS));
 }
 
@@ -320,10 +277,7 @@ fn zero_length_and_oversized_datagrams_harm_nothing() {
     put(&mut batch, to, &[2; 10]);
     assert_eq!(batch.flush(&sender), Flushed::All);
     assert_eq!(receive(&mut receiver, 2), [vec![], vec![2; 10]]);
-    assert_eq!(
-        (batch.counters().errors, batch.counters().datagrams),
-        (1, 2)
-    );
+    assert_eq!((batch.counters().errors, batch.counters().datagrams), (1, 2));
 }
 
 #[test]

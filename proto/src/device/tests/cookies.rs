@@ -20,10 +20,7 @@ fn flood(room: &mut Room, host: usize, from: SocketAddr, count: usize) -> Vec<Ve
 }
 
 fn cookies(answers: &[Vec<u8>]) -> usize {
-    answers
-        .iter()
-        .filter(|answer| answer.len() == COOKIE_REPLY_LEN)
-        .count()
+    answers.iter().filter(|answer| answer.len() == COOKIE_REPLY_LEN).count()
 }
 
 /// Hosts 0 and 2 both know host 1; host 1 has them as peers 0 and 1.
@@ -41,11 +38,7 @@ fn one_flooding_source_does_not_put_others_under_cookie() {
     assert!(cookies(&answers) > 200, "{} cookies", cookies(&answers));
     room.link(0, b"honest").unwrap();
     room.settle();
-    assert_eq!(
-        room.hosts[1].links,
-        [b"honest"],
-        "an honest peer's first initiation is answered"
-    );
+    assert_eq!(room.hosts[1].links, [b"honest"], "an honest peer's first initiation is answered");
 }
 
 #[test]
@@ -100,8 +93,7 @@ fn a_cookie_is_used_for_the_next_initiation_and_lets_it_through() {
 fn a_cookie_reply_does_not_move_the_endpoint() {
     let mut room = Room::pair();
     let reply = asked_for_proof(&mut room);
-    room.give(0, "198.51.100.66:1".parse().unwrap(), &reply)
-        .unwrap();
+    room.give(0, "198.51.100.66:1".parse().unwrap(), &reply).unwrap();
     assert_eq!(room.status(0).endpoint, Some(address(1)));
     assert_eq!(room.events(0), []);
 }
@@ -112,21 +104,12 @@ fn a_cookie_that_nobody_asked_for_is_refused() {
     let reply = asked_for_proof(&mut room);
     let mut forged = reply.clone();
     forged[40] ^= 1;
-    assert_eq!(
-        room.give(0, address(1), &forged),
-        Err(Discard::NotAuthentic)
-    );
+    assert_eq!(room.give(0, address(1), &forged), Err(Discard::NotAuthentic));
     assert!(room.give(0, address(1), &reply).is_ok());
-    assert_eq!(
-        room.give(0, address(1), &reply),
-        Err(Discard::UnexpectedCookie)
-    );
+    assert_eq!(room.give(0, address(1), &reply), Err(Discard::UnexpectedCookie));
     let mut elsewhere = reply;
     elsewhere[4] ^= 1;
-    assert_eq!(
-        room.give(0, address(1), &elsewhere),
-        Err(Discard::UnknownIndex)
-    );
+    assert_eq!(room.give(0, address(1), &elsewhere), Err(Discard::UnknownIndex));
 }
 
 #[test]
@@ -143,11 +126,7 @@ fn cookie_is_bound_to_address_and_port() {
         let peer = device.peers.get_mut(&PEER).unwrap();
         device.core.initiate(PEER, peer, now, out).unwrap();
         let initiation = room.take(0).remove(0);
-        let expected = if good {
-            Ok(None)
-        } else {
-            Err(Discard::CookieSent)
-        };
+        let expected = if good { Ok(None) } else { Err(Discard::CookieSent) };
         // What the source may do unproven is used up, so that all depends on the cookie.
         flood_out_budget(&mut room, from);
         assert_eq!(room.give(1, from, &initiation), expected, "from {from}");

@@ -19,15 +19,9 @@ fn arbitrary_bytes_are_never_answered() {
         if chance.below(2) == 0 && len >= 4 {
             datagram[..4].copy_from_slice(&(chance.below(5) as u32).to_le_bytes());
         }
-        let from = SocketAddr::from((
-            [203, 0, 113, chance.below(256) as u8],
-            chance.below(65_536) as u16,
-        ));
+        let from = SocketAddr::from(([203, 0, 113, chance.below(256) as u8], chance.below(65_536) as u16));
         assert!(room.give(1, from, &datagram).is_err(), "round {round}");
-        assert!(
-            room.take(1).is_empty(),
-            "round {round}: a stranger was answered"
-        );
+        assert!(room.take(1).is_empty(), "round {round}: a stranger was answered");
     }
     assert_eq!(room.status(1).endpoint, Some(address(0)));
     room.assert_talks();
@@ -75,11 +69,7 @@ fn mutated_datagrams_are_never_answered_and_break_nothing() {
 /// One byte changed, or cut, or longer. The last MAC of a handshake message counts only under load, so it is left alone.
 fn mutate(datagram: &[u8], chance: &mut Seeded) -> Vec<u8> {
     let mut mutated = datagram.to_vec();
-    let counted = if matches!(datagram.len(), 148 | 92) {
-        datagram.len() - 16
-    } else {
-        datagram.len()
-    };
+    let counted = if matches!(datagram.len(), 148 | 92) { datagram.len() - 16 } else { datagram.len() };
     match chance.below(4) {
         0 => mutated.truncate(chance.below(datagram.len())),
         1 => mutated.extend(vec![0; 1 + chance.below(40)]),

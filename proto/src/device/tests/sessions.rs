@@ -8,19 +8,12 @@ fn a_datagram_sent_before_there_is_a_session_arrives_once_there_is_one() {
     let mut room = Room::pair();
     room.link(0, b"first").unwrap();
     room.link(0, b"second").unwrap();
-    assert_eq!(
-        room.hosts[0].out.0.len(),
-        1,
-        "one initiation, and the datagrams wait"
-    );
+    assert_eq!(room.hosts[0].out.0.len(), 1, "one initiation, and the datagrams wait");
     room.settle();
     assert_eq!(room.hosts[1].links, [&b"first"[..], b"second"]);
     assert_eq!(
         (room.events(0), room.events(1)),
-        (
-            vec![Event::Up { peer: PEER }],
-            vec![Event::Up { peer: PEER }]
-        )
+        (vec![Event::Up { peer: PEER }], vec![Event::Up { peer: PEER }])
     );
     room.assert_talks();
     assert!(room.hosts.iter().all(|host| host.discards.is_empty()));
@@ -75,17 +68,8 @@ fn simultaneous_initiations_settle_on_one_session() {
                 (current.local, current.remote)
             })
             .collect();
-        assert_eq!(
-            indices[0],
-            (indices[1].1, indices[1].0),
-            "both send on the same session"
-        );
-        assert!(
-            !room
-                .hosts
-                .iter()
-                .any(|host| host.device.peers[&PEER].timers.is_handshaking())
-        );
+        assert_eq!(indices[0], (indices[1].1, indices[1].0), "both send on the same session");
+        assert!(!room.hosts.iter().any(|host| host.device.peers[&PEER].timers.is_handshaking()));
         assert!((0..2).all(|host| room.events(host) == [Event::Up { peer: PEER }]));
     }
 }
@@ -99,10 +83,7 @@ fn old_session_still_opens_during_rekey() {
     room.begin(0);
     room.settle();
     assert_eq!(room.status(1).sessions, 2);
-    assert_eq!(
-        room.give(1, address(0), &old),
-        Ok(Some(b"on the old session".to_vec()))
-    );
+    assert_eq!(room.give(1, address(0), &old), Ok(Some(b"on the old session".to_vec())));
     room.assert_talks();
     assert_eq!(room.events(0), [Event::Rekeyed { peer: PEER }]);
 }
@@ -115,16 +96,10 @@ fn a_replayed_packet_is_refused_and_so_is_a_replayed_initiation() {
     room.settle();
     room.link(0, b"once").unwrap();
     let packet = room.take(0).remove(0);
-    assert_eq!(
-        room.give(1, address(0), &packet),
-        Ok(Some(b"once".to_vec()))
-    );
+    assert_eq!(room.give(1, address(0), &packet), Ok(Some(b"once".to_vec())));
     assert_eq!(room.give(1, address(0), &packet), Err(Discard::Replayed));
     room.sleep(secs(1));
-    assert_eq!(
-        room.give(1, address(0), &initiation),
-        Err(Discard::StaleInitiation)
-    );
+    assert_eq!(room.give(1, address(0), &initiation), Err(Discard::StaleInitiation));
     assert!(room.take(1).is_empty());
 }
 
@@ -144,10 +119,7 @@ fn a_handshake_response_may_take_longer_than_the_timer_tick() {
     room.give(0, address(1), &response).unwrap();
     room.settle();
     room.assert_talks();
-    assert_eq!(
-        room.status(0).round_trip,
-        Some(Duration::from_millis(4_900))
-    );
+    assert_eq!(room.status(0).round_trip, Some(Duration::from_millis(4_900)));
 }
 
 #[test]
@@ -159,25 +131,14 @@ fn only_an_authenticated_packet_moves_the_endpoint() {
     let mut forged = packet.clone();
     *forged.last_mut().unwrap() ^= 1;
     assert_eq!(room.give(1, elsewhere, &forged), Err(Discard::NotAuthentic));
-    assert_eq!(
-        room.give(1, elsewhere, &[4, 0, 0, 0]),
-        Err(Discard::Malformed)
-    );
+    assert_eq!(room.give(1, elsewhere, &[4, 0, 0, 0]), Err(Discard::Malformed));
     assert_eq!(room.status(1).endpoint, Some(address(0)));
     room.give(1, elsewhere, &packet).unwrap();
     assert_eq!(room.status(1).endpoint, Some(elsewhere));
-    let moved = Event::Moved {
-        peer: PEER,
-        from: Some(address(0)),
-        to: elsewhere,
-    };
+    let moved = Event::Moved { peer: PEER, from: Some(address(0)), to: elsewhere };
     assert_eq!(room.events(1), [moved]);
     assert_eq!(room.give(1, address(0), &packet), Err(Discard::Replayed));
-    assert_eq!(
-        room.status(1).endpoint,
-        Some(elsewhere),
-        "a replay moves nothing"
-    );
+    assert_eq!(room.status(1).endpoint, Some(elsewhere), "a replay moves nothing");
 }
 
 #[test]
@@ -193,17 +154,10 @@ fn indices_are_random() {
         }
     }
     assert!(seen.len() >= 40, "{}", seen.len());
-    let ascending = seen
-        .iter()
-        .zip(seen.iter().skip(1))
-        .map(|(one, next)| next - one);
+    let ascending = seen.iter().zip(seen.iter().skip(1)).map(|(one, next)| next - one);
     assert!(ascending.clone().all(|gap| gap > 1_000) || ascending.max() > Some(1 << 24));
     let high = seen.iter().filter(|index| **index >= 1 << 31).count();
-    assert!(
-        (seen.len() / 4..seen.len() * 3 / 4).contains(&high),
-        "{high} of {}",
-        seen.len()
-    );
+    assert!((seen.len() / 4..seen.len() * 3 / 4).contains(&high), "{high} of {}", seen.len());
 }
 
 #[test]
@@ -215,19 +169,12 @@ fn removing_a_peer_removes_its_indices() {
     assert_eq!(room.hosts[0].device.core.indices.iter().count(), 2);
     let device = &mut room.hosts[0].device;
     assert!(device.remove_peer(PEER) && !device.remove_peer(PEER));
-    assert_eq!(
-        (device.core.indices.iter().count(), device.poll_timeout()),
-        (0, None)
-    );
+    assert_eq!((device.core.indices.iter().count(), device.poll_timeout()), (0, None));
     assert_eq!(room.give(0, address(1), &late), Err(Discard::UnknownIndex));
     assert_eq!(room.link(0, b"x"), Err(Discard::NoSuchPeer));
     room.take(0);
     room.introduce_again();
-    assert_eq!(
-        room.hosts[0].device.peers().collect::<Vec<_>>(),
-        [PeerId(1)],
-        "an id is never used again"
-    );
+    assert_eq!(room.hosts[0].device.peers().collect::<Vec<_>>(), [PeerId(1)], "an id is never used again");
 }
 
 impl Room {
@@ -250,14 +197,8 @@ fn sessions_that_are_replaced_give_their_indices_back() {
         room.begin(round % 2);
         room.settle();
         for host in &room.hosts {
-            assert!(
-                host.device.core.indices.iter().count() <= 3,
-                "round {round}"
-            );
-            assert_eq!(
-                host.device.core.indices.iter().count(),
-                host.device.peer(PEER).unwrap().sessions
-            );
+            assert!(host.device.core.indices.iter().count() <= 3, "round {round}");
+            assert_eq!(host.device.core.indices.iter().count(), host.device.peer(PEER).unwrap().sessions);
         }
     }
     room.assert_talks();
@@ -267,18 +208,12 @@ fn sessions_that_are_replaced_give_their_indices_back() {
 fn psk_change_takes_effect_at_the_next_handshake_and_drops_nothing() {
     let mut room = Room::connected();
     let psk = PresharedKey::from_bytes([9; 32]);
-    room.hosts[0]
-        .device
-        .set_preshared_key(PEER, Some(psk.clone()));
+    room.hosts[0].device.set_preshared_key(PEER, Some(psk.clone()));
     room.assert_talks();
     room.sleep(secs(1));
     room.begin(0);
     room.settle();
-    assert_eq!(
-        room.hosts[0].discards,
-        [Discard::NotAuthentic],
-        "the other side answers without the key"
-    );
+    assert_eq!(room.hosts[0].discards, [Discard::NotAuthentic], "the other side answers without the key");
     room.assert_talks();
     room.hosts[1].device.set_preshared_key(PEER, Some(psk));
     room.pass(secs(6));
@@ -291,12 +226,7 @@ fn key_change_rehandshakes_at_once() {
     let mut room = Room::connected();
     let key = PrivateKey::from_bytes([77; 32]);
     let public = key.public();
-    let config = PeerConfig {
-        public_key: public,
-        preshared_key: None,
-        endpoint: None,
-        keepalive: None,
-    };
+    let config = PeerConfig { public_key: public, preshared_key: None, endpoint: None, keepalive: None };
     let new = room.hosts[1].device.add_peer(config, room.now).unwrap();
     let Host { device, out, .. } = &mut room.hosts[0];
     assert_eq!(device.set_identity(key, room.now, out), []);
@@ -312,10 +242,7 @@ fn key_change_rehandshakes_at_once() {
 fn a_peer_with_the_new_own_key_is_removed() {
     let mut room = Room::pair();
     let Host { device, out, .. } = &mut room.hosts[0];
-    assert_eq!(
-        device.set_identity(PrivateKey::from_bytes([2; 32]), room.now, out),
-        [PEER]
-    );
+    assert_eq!(device.set_identity(PrivateKey::from_bytes([2; 32]), room.now, out), [PEER]);
     assert_eq!(device.peers().count(), 0);
 }
 
@@ -329,32 +256,18 @@ fn peers_that_cannot_be_are_not_added() {
         (other, AddPeerError::Duplicate),
         (PublicKey::from_bytes([0; 32]), AddPeerError::LowOrder),
     ] {
-        let config = PeerConfig {
-            public_key: key,
-            preshared_key: None,
-            endpoint: None,
-            keepalive: Some(secs(1)),
-        };
+        let config =
+            PeerConfig { public_key: key, preshared_key: None, endpoint: None, keepalive: Some(secs(1)) };
         assert_eq!(room.hosts[0].device.add_peer(config, room.now), Err(error));
     }
-    assert_eq!(
-        (
-            room.hosts[0].device.peers().count(),
-            room.hosts[0].device.poll_timeout()
-        ),
-        (1, None)
-    );
+    assert_eq!((room.hosts[0].device.peers().count(), room.hosts[0].device.poll_timeout()), (1, None));
 }
 
 #[test]
 fn an_oversized_datagram_is_discarded_not_a_panic() {
     let mut room = Room::connected();
     for len in [65_473, 65_536, 200_000] {
-        assert_eq!(
-            room.link(0, &vec![1; len]),
-            Err(Discard::Oversized),
-            "length {len}"
-        );
+        assert_eq!(room.link(0, &vec![1; len]), Err(Discard::Oversized), "length {len}");
     }
     let largest = vec![1; max_link_datagram(wire::MAX_DATAGRAM)];
     room.link(0, &largest).unwrap();
@@ -364,11 +277,7 @@ fn an_oversized_datagram_is_discarded_not_a_panic() {
     for len in [65_536, 100_000] {
         let mut datagram = vec![0; len];
         datagram[0] = 4;
-        assert_eq!(
-            room.give(1, address(0), &datagram),
-            Err(Discard::UnknownIndex),
-            "length {len}"
-        );
+        assert_eq!(room.give(1, address(0), &datagram), Err(Discard::UnknownIndex), "length {len}");
     }
     assert_eq!(room.give(1, address(0), &[]), Err(Discard::Malformed));
     room.assert_talks();
@@ -387,10 +296,7 @@ fn a_stranger_hears_nothing() {
     room.hosts[2].device.add_peer(config, room.now).unwrap();
     room.begin(2);
     let initiation = room.take(2).remove(0);
-    assert_eq!(
-        room.give(1, address(2), &initiation),
-        Err(Discard::UnknownPeer)
-    );
+    assert_eq!(room.give(1, address(2), &initiation), Err(Discard::UnknownPeer));
     let mut bad_mac = initiation.clone();
     bad_mac[120] ^= 1;
     assert_eq!(room.give(1, address(2), &bad_mac), Err(Discard::BadMac));
@@ -419,20 +325,13 @@ fn a_peer_without_an_endpoint_is_not_sent_to_until_it_calls() {
 fn a_full_queue_loses_its_oldest() {
     let mut room = Room::pair();
     for at in 0..130_u8 {
-        let expected = if at < 128 {
-            Ok(())
-        } else {
-            Err(Discard::StagedTooLong)
-        };
+        let expected = if at < 128 { Ok(()) } else { Err(Discard::StagedTooLong) };
         assert_eq!(room.link(0, &[at]), expected, "datagram {at}");
     }
     room.settle();
     assert_eq!(room.hosts[1].links.len(), 128);
     assert_eq!(
-        (
-            room.hosts[1].links[0].as_slice(),
-            room.hosts[1].links[127].as_slice()
-        ),
+        (room.hosts[1].links[0].as_slice(), room.hosts[1].links[127].as_slice()),
         (&[2][..], &[129][..])
     );
 }

@@ -4,10 +4,7 @@ use super::*;
 
 /// When host 0 sent initiations, from the start of the room.
 fn initiations(lost: &[(Duration, usize, usize)]) -> Vec<Duration> {
-    lost.iter()
-        .filter(|(_, host, len)| (*host, *len) == (0, 148))
-        .map(|(when, ..)| *when)
-        .collect()
+    lost.iter().filter(|(_, host, len)| (*host, *len) == (0, 148)).map(|(when, ..)| *when).collect()
 }
 
 #[test]
@@ -18,11 +15,7 @@ fn a_keepalive_does_not_answer_a_keepalive() {
     room.link(0, b"one way").unwrap();
     room.pass(secs(60));
     let counts: Vec<_> = room.hosts.iter().map(|host| host.keepalives).collect();
-    assert_eq!(
-        counts,
-        [1, 0],
-        "the receiver of data answers once, and nobody answers that"
-    );
+    assert_eq!(counts, [1, 0], "the receiver of data answers once, and nobody answers that");
 }
 
 #[test]
@@ -52,23 +45,15 @@ fn keepalive_is_timed_from_data_received_not_from_data_sent() {
     assert_eq!(room.hosts[0].links, [b"answer"]);
     let keepalives = (room.hosts[0].keepalives, room.hosts[1].keepalives);
     room.pass(Duration::from_millis(9_999));
-    assert_eq!(
-        (room.hosts[0].keepalives, room.hosts[1].keepalives),
-        keepalives
-    );
+    assert_eq!((room.hosts[0].keepalives, room.hosts[1].keepalives), keepalives);
     room.pass(secs(20));
-    assert_eq!(
-        (room.hosts[0].keepalives, room.hosts[1].keepalives),
-        (keepalives.0, keepalives.1 + 1)
-    );
+    assert_eq!((room.hosts[0].keepalives, room.hosts[1].keepalives), (keepalives.0, keepalives.1 + 1));
 }
 
 #[test]
 fn persistent_keepalive_rests_while_traffic_flows() {
     let mut room = Room::connected();
-    room.hosts[0]
-        .device
-        .set_keepalive(PEER, Some(secs(25)), room.now);
+    room.hosts[0].device.set_keepalive(PEER, Some(secs(25)), room.now);
     room.pass(secs(1));
     let before = room.hosts[1].keepalives;
     for _ in 0..50 {
@@ -78,28 +63,19 @@ fn persistent_keepalive_rests_while_traffic_flows() {
     }
     assert_eq!(room.hosts[1].keepalives, before, "traffic is enough");
     room.pass(secs(100));
-    assert!(
-        (3..=5).contains(&(room.hosts[1].keepalives - before)),
-        "{}",
-        room.hosts[1].keepalives - before
-    );
+    assert!((3..=5).contains(&(room.hosts[1].keepalives - before)), "{}", room.hosts[1].keepalives - before);
 }
 
 #[test]
 fn a_persistent_keepalive_brings_the_tunnel_up_by_itself() {
     let mut room = Room::pair();
-    room.hosts[0]
-        .device
-        .set_keepalive(PEER, Some(secs(25)), room.now);
+    room.hosts[0].device.set_keepalive(PEER, Some(secs(25)), room.now);
     room.pass(secs(1));
     assert_eq!(room.events(0), [Event::Up { peer: PEER }]);
     room.pass(secs(3_600));
     let events = room.events(0);
     assert!(
-        events.len() >= 20
-            && events
-                .iter()
-                .all(|event| *event == Event::Rekeyed { peer: PEER }),
+        events.len() >= 20 && events.iter().all(|event| *event == Event::Rekeyed { peer: PEER }),
         "{events:?}"
     );
     room.assert_talks();
@@ -110,14 +86,8 @@ fn retries_and_rekeys_carry_jitter() {
     let mut room = Room::pair();
     room.begin(0);
     let sent = initiations(&room.pass_in_vain(secs(100)));
-    let gaps: Vec<_> = sent
-        .windows(2)
-        .map(|pair| (pair[1] - pair[0]).as_millis())
-        .collect();
-    assert!(
-        gaps.iter().all(|gap| (5_000..=5_333).contains(gap)),
-        "{gaps:?}"
-    );
+    let gaps: Vec<_> = sent.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert!(gaps.iter().all(|gap| (5_000..=5_333).contains(gap)), "{gaps:?}");
     assert!(gaps.iter().collect::<BTreeSet<_>>().len() > 8, "{gaps:?}");
 
     let mut ages = BTreeSet::new();
@@ -129,19 +99,9 @@ fn retries_and_rekeys_carry_jitter() {
             room.settle();
             room.pass(Duration::from_millis(10));
         }
-        ages.insert(
-            room.status(0)
-                .last_handshake
-                .unwrap()
-                .instant
-                .since(born)
-                .as_millis(),
-        );
+        ages.insert(room.status(0).last_handshake.unwrap().instant.since(born).as_millis());
     }
-    assert!(
-        ages.iter().all(|age| (120_000..=120_350).contains(age)),
-        "{ages:?}"
-    );
+    assert!(ages.iter().all(|age| (120_000..=120_350).contains(age)), "{ages:?}");
     assert!(ages.len() > 3, "{ages:?}");
 }
 
@@ -151,24 +111,9 @@ fn nobody_there_is_told_after_ninety_seconds_and_the_queue_is_dropped() {
     room.link(0, b"hello?").unwrap();
     let sent = initiations(&room.pass_in_vain(secs(97)));
     assert_eq!(sent.len(), 18);
-    assert_eq!(
-        room.events(0),
-        [Event::Unreachable {
-            peer: PEER,
-            dropped: 1
-        }]
-    );
-    assert_eq!(
-        (
-            room.status(0).staged,
-            room.hosts[0].device.core.indices.iter().count()
-        ),
-        (0, 0)
-    );
-    assert!(
-        room.pass_in_vain(secs(60)).is_empty(),
-        "it does not try for ever"
-    );
+    assert_eq!(room.events(0), [Event::Unreachable { peer: PEER, dropped: 1 }]);
+    assert_eq!((room.status(0).staged, room.hosts[0].device.core.indices.iter().count()), (0, 0));
+    assert!(room.pass_in_vain(secs(60)).is_empty(), "it does not try for ever");
     room.link(0, b"again").unwrap();
     room.settle();
     assert_eq!(
@@ -184,10 +129,7 @@ fn data_without_any_answer_begins_a_handshake_after_fifteen_seconds() {
     room.link(0, b"anyone?").unwrap();
     let sent = initiations(&room.pass_in_vain(secs(17)));
     assert_eq!(sent.len(), 1);
-    assert!(
-        (15_000..=15_333).contains(&(sent[0] - start).as_millis()),
-        "{sent:?}"
-    );
+    assert!((15_000..=15_333).contains(&(sent[0] - start).as_millis()), "{sent:?}");
     assert_eq!(room.events(0), [Event::Silent { peer: PEER }]);
     room.pass(secs(6));
     assert_eq!(room.events(0), [Event::Up { peer: PEER }]);
@@ -199,22 +141,10 @@ fn only_the_initiator_renews_keys() {
     let mut room = Room::connected();
     room.pass(secs(125));
     room.link(1, b"from the responder").unwrap();
-    assert!(
-        room.hosts[1]
-            .out
-            .0
-            .iter()
-            .all(|(_, datagram)| datagram.len() != 148)
-    );
+    assert!(room.hosts[1].out.0.iter().all(|(_, datagram)| datagram.len() != 148));
     room.settle();
     room.link(0, b"from the initiator").unwrap();
-    assert!(
-        room.hosts[0]
-            .out
-            .0
-            .iter()
-            .any(|(_, datagram)| datagram.len() == 148)
-    );
+    assert!(room.hosts[0].out.0.iter().any(|(_, datagram)| datagram.len() == 148));
 }
 
 #[test]
@@ -259,17 +189,9 @@ fn resume_after_suspend_starts_fresh() {
         assert!(!room.hosts[0].device.session_ready(PEER, room.now));
         assert_eq!(room.give(0, address(1), &old), Err(Discard::Expired));
         room.link(0, b"hello again").unwrap();
-        assert_eq!(
-            room.hosts[0].out.0[0].1.len(),
-            148,
-            "nothing goes out under the old keys"
-        );
+        assert_eq!(room.hosts[0].out.0[0].1.len(), 148, "nothing goes out under the old keys");
         room.settle();
-        assert_eq!(
-            room.hosts[1].links,
-            [b"hello again"],
-            "asleep for {asleep} s"
-        );
+        assert_eq!(room.hosts[1].links, [b"hello again"], "asleep for {asleep} s");
         room.pass(secs(1));
         room.assert_talks();
     }
@@ -314,10 +236,7 @@ fn unused_keys_are_wiped() {
     assert_eq!(room.status(0).sessions, 1);
     room.pass(secs(2));
     for host in 0..2 {
-        assert_eq!(
-            (room.status(host).sessions, room.status(host).reach),
-            (0, Reach::Down)
-        );
+        assert_eq!((room.status(host).sessions, room.status(host).reach), (0, Reach::Down));
         assert_eq!(room.events(host), [Event::Idle { peer: PEER }]);
         assert_eq!(room.hosts[host].device.core.indices.iter().count(), 0);
         assert_eq!(room.hosts[host].device.poll_timeout(), None);
@@ -341,17 +260,11 @@ fn a_restarted_peer_is_let_in_again() {
 #[test]
 fn traffic_does_not_grow_the_queue_of_deadlines() {
     let mut room = Room::connected();
-    room.hosts[0]
-        .device
-        .set_keepalive(PEER, Some(secs(25)), room.now);
+    room.hosts[0].device.set_keepalive(PEER, Some(secs(25)), room.now);
     for _ in 0..1_000 {
         room.assert_talks();
         room.sleep(Duration::from_millis(10));
-        assert!(
-            room.hosts
-                .iter()
-                .all(|host| host.device.core.deadlines.len() <= 1)
-        );
+        assert!(room.hosts.iter().all(|host| host.device.core.deadlines.len() <= 1));
     }
 }
 
@@ -378,19 +291,12 @@ fn every_datagram_of_a_lossy_network_is_delivered_once_or_not_at_all() {
                 room.deliver();
             });
         }
-        let mut all: Vec<_> = room
-            .hosts
-            .iter()
-            .flat_map(|host| host.links.clone())
-            .collect();
+        let mut all: Vec<_> = room.hosts.iter().flat_map(|host| host.links.clone()).collect();
         let count = all.len();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), count, "seed {seed}: something arrived twice");
-        assert!(
-            all.iter().all(|datagram| sent.contains(datagram)),
-            "seed {seed}"
-        );
+        assert!(all.iter().all(|datagram| sent.contains(datagram)), "seed {seed}");
         assert!(count > 150, "seed {seed}: only {count} of 400 arrived");
         room.pass(secs(120));
         room.assert_talks();

@@ -27,12 +27,7 @@ fn greeting(minor: u8, mechanism: &[u8]) -> Vec<u8> {
 
 /// A 2.0 application: signature, revision 1, type, identity.
 fn old(socket_type: SocketType, identity: &[u8]) -> Vec<u8> {
-    [
-        SIGNATURE_BYTES,
-        &[1, socket_type.code(), 0, identity.len() as u8],
-        identity,
-    ]
-    .concat()
+    [SIGNATURE_BYTES, &[1, socket_type.code(), 0, identity.len() as u8], identity].concat()
 }
 
 /// Plays `script` in pieces that end at `cuts` and answers when asked; what we sent, the outcome, what was left.
@@ -99,27 +94,15 @@ fn a_dialled_libzmq_gets_our_ready_without_having_sent_its_own() {
     let mut shake = Handshake::dialing(our);
     let (mut input, mut out) = (BytesMut::new(), BytesMut::new());
     shake.greet(&mut out);
-    assert_eq!(
-        &out.split()[..],
-        b"\xff\0\0\0\0\0\0\0\x05\x7f",
-        "the length field is the identity's and one"
-    );
+    assert_eq!(&out.split()[..], b"\xff\0\0\0\0\0\0\0\x05\x7f", "the length field is the identity's and one");
     input.extend_from_slice(&greeting(1, b"NULL"));
     assert_eq!(shake.handle(&mut input, &mut out), Ok(None));
-    let sent = [
-        &[3][..],
-        &rest(1, b"NULL"),
-        &ready(SocketType::Dealer, b"edge"),
-    ]
-    .concat();
+    let sent = [&[3][..], &rest(1, b"NULL"), &ready(SocketType::Dealer, b"edge")].concat();
     assert_eq!(out.split().to_vec(), sent);
     input.extend_from_slice(&ready(SocketType::Router, b"hub"));
     input.extend_from_slice(b"\x00\x01x");
     let peer = shake.handle(&mut input, &mut out).unwrap().unwrap();
-    assert_eq!(
-        (peer.socket_type, &peer.identity[..]),
-        (SocketType::Router, &b"hub"[..])
-    );
+    assert_eq!((peer.socket_type, &peer.identity[..]), (SocketType::Router, &b"hub"[..]));
     assert_eq!(shake.progress(), Progress::Done);
     assert_eq!(shake.handle(&mut input, &mut out), Ok(None));
     assert_eq!(&input[..], b"\x00\x01x", "traffic stays where it is");
@@ -136,17 +119,11 @@ fn a_2_0_application_that_waits_for_our_type_gets_through() {
     assert_eq!(shake.handle(&mut input, &mut out), Ok(None));
     input.extend_from_slice(&script[10..12]);
     assert_eq!(shake.handle(&mut input, &mut out), Ok(None));
-    assert_eq!(
-        out.split().to_vec(),
-        [SIGNATURE_BYTES, &[3, SocketType::Router.code()]].concat()
-    );
+    assert_eq!(out.split().to_vec(), [SIGNATURE_BYTES, &[3, SocketType::Router.code()]].concat());
     input.extend_from_slice(&script[12..]);
     let peer = shake.handle(&mut input, &mut out).unwrap().unwrap();
     assert_eq!(peer, hello(Version::V2_0, SocketType::Dealer, b"old"));
-    assert_eq!(
-        (shake.peer_version(), shake.peer_mechanism()),
-        (Some(Version::V2_0), None)
-    );
+    assert_eq!((shake.peer_version(), shake.peer_mechanism()), (Some(Version::V2_0), None));
     shake.answer(&hello(Version::V3_1, SocketType::Router, b"hub"), &mut out);
     assert_eq!(&out[..], b"\x00\x03hub");
     assert_eq!(shake.progress(), Progress::Done);
@@ -155,11 +132,7 @@ fn a_2_0_application_that_waits_for_our_type_gets_through() {
 #[test]
 fn a_dialled_2_0_application_gets_type_and_identity_and_never_64_bytes() {
     let dealer = hello(Version::V3_1, SocketType::Dealer, b"me");
-    let (sent, known, left) = play(
-        Handshake::dialing(dealer),
-        &old(SocketType::Rep, b""),
-        &[10, 12],
-    );
+    let (sent, known, left) = play(Handshake::dialing(dealer), &old(SocketType::Rep, b""), &[10, 12]);
     assert_eq!(sent, b"\xff\0\0\0\0\0\0\0\x03\x7f\x03\x05\x00\x02me");
     assert_eq!(known, Ok(Some(hello(Version::V2_0, SocketType::Rep, b""))));
     assert!(left.is_empty());
@@ -196,10 +169,7 @@ fn every_way_to_be_wrong_has_its_fault() {
         (shook(b"\x06\0\0\x40\0\0\0\0\0"), Fault::HandshakeTooLarge),
         (shook(b"\x06\0\0\0\x01\x40\0\0\0"), Fault::HandshakeTooLarge),
         (shook(b"\x06\0\0\0\0\0\x01\0\x01"), Fault::HandshakeTooLarge),
-        (
-            shook(b"\x06\xff\xff\xff\xff\xff\xff\xff\xff"),
-            Fault::HandshakeTooLarge,
-        ),
+        (shook(b"\x06\xff\xff\xff\xff\xff\xff\xff\xff"), Fault::HandshakeTooLarge),
         (shook(b"\x04\x00"), Fault::HandshakeFrame),
         (shook(b"\x04\x06\x05HELLO"), Fault::HandshakeFrame),
         (shook(b"\x04\x06\x06READY"), Fault::HandshakeFrame),
@@ -218,20 +188,14 @@ fn every_way_to_be_wrong_has_its_fault() {
 
 #[test]
 fn a_refused_mechanism_can_be_named() {
-    for (name, mechanism) in [
-        (&b"PLAIN"[..], Mechanism::Plain),
-        (b"CURVE", Mechanism::Curve),
-        (b"X", Mechanism::Other),
-    ] {
+    for (name, mechanism) in
+        [(&b"PLAIN"[..], Mechanism::Plain), (b"CURVE", Mechanism::Curve), (b"X", Mechanism::Other)]
+    {
         let mut shake = Handshake::accepting();
         let mut input = BytesMut::from(&greeting(1, name)[..]);
         let mut out = BytesMut::new();
         assert_eq!(shake.handle(&mut input, &mut out), Err(Fault::Mechanism));
-        assert_eq!(
-            shake.handle(&mut input, &mut out),
-            Err(Fault::Mechanism),
-            "a fault is final"
-        );
+        assert_eq!(shake.handle(&mut input, &mut out), Err(Fault::Mechanism), "a fault is final");
         assert_eq!(shake.peer_mechanism(), Some(mechanism));
         assert_eq!(shake.progress(), Progress::Failed);
     }
@@ -241,14 +205,8 @@ fn a_refused_mechanism_can_be_named() {
 fn whom_we_dialled_must_match_whom_we_speak_as() {
     let publisher = || Handshake::dialing(hello(Version::V3_1, SocketType::Pub, b""));
     for (script, fits) in [
-        (
-            [greeting(1, b"NULL"), ready(SocketType::Sub, b"")].concat(),
-            true,
-        ),
-        (
-            [greeting(1, b"NULL"), ready(SocketType::Pull, b"")].concat(),
-            false,
-        ),
+        ([greeting(1, b"NULL"), ready(SocketType::Sub, b"")].concat(), true),
+        ([greeting(1, b"NULL"), ready(SocketType::Pull, b"")].concat(), false),
         (old(SocketType::Xsub, b""), true),
         (old(SocketType::Pub, b""), false),
     ] {
@@ -266,23 +224,11 @@ fn an_exchange_cut_anywhere_ends_like_the_whole_one() {
     super::super::frame::encode_command(b"READY", &[&list], &mut long);
     let our = || Handshake::dialing(hello(Version::V3_1, SocketType::Dealer, b"me"));
     let scripts = [
-        [
-            greeting(1, b"NULL"),
-            ready(SocketType::Router, b"id"),
-            b"\x00\x02hi".to_vec(),
-        ]
-        .concat(),
+        [greeting(1, b"NULL"), ready(SocketType::Router, b"id"), b"\x00\x02hi".to_vec()].concat(),
         [greeting(0, b"NULL"), long.to_vec(), b"\x01".to_vec()].concat(),
-        [
-            old(SocketType::Router, b"old"),
-            b"\x01\x00\x00\x00".to_vec(),
-        ]
-        .concat(),
+        [old(SocketType::Router, b"old"), b"\x01\x00\x00\x00".to_vec()].concat(),
     ];
-    for (script, make) in scripts
-        .iter()
-        .flat_map(|s| [(s, Handshake::accepting as fn() -> _), (s, our)])
-    {
+    for (script, make) in scripts.iter().flat_map(|s| [(s, Handshake::accepting as fn() -> _), (s, our)]) {
         let whole = play(make(), script, &[]);
         assert!(matches!(whole.1, Ok(Some(_))), "{whole:?}");
         for cut in 0..script.len() {
@@ -301,9 +247,6 @@ fn an_announced_size_reserves_nothing() {
     input.extend_from_slice(&greeting(1, b"NULL"));
     input.extend_from_slice(b"\x06\0\0\0\0\0\x01\0\0");
     assert_eq!(shake.handle(&mut input, &mut out), Ok(None));
-    assert!(
-        input.capacity() <= 128,
-        "64 KiB were announced, none arrived"
-    );
+    assert!(input.capacity() <= 128, "64 KiB were announced, none arrived");
     assert!(out.capacity() < 256);
 }

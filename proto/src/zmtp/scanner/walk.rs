@@ -17,14 +17,7 @@ pub(super) struct Cut<'e, E: FnMut(Bytes)> {
 
 impl<'e, E: FnMut(Bytes)> Cut<'e, E> {
     pub(super) fn new(chunk: Bytes, emit: &'e mut E) -> Self {
-        Self {
-            chunk,
-            kept: 0,
-            at: 0,
-            passed: 0,
-            dropped: 0,
-            emit,
-        }
+        Self { chunk, kept: 0, at: 0, passed: 0, dropped: 0, emit }
     }
 
     #[inline]
@@ -124,9 +117,7 @@ impl Scanner {
     /// As much of the current body as the chunk has.
     #[inline]
     fn walk_body<E: FnMut(Bytes)>(&mut self, cut: &mut Cut<'_, E>) {
-        let here = usize::try_from(self.body)
-            .unwrap_or(usize::MAX)
-            .min(cut.rest().len());
+        let here = usize::try_from(self.body).unwrap_or(usize::MAX).min(cut.rest().len());
         self.body -= here as u64;
         if self.dropping {
             cut.skip(here);
@@ -150,11 +141,7 @@ impl Scanner {
             }
         };
         let carry = self.take_carry();
-        debug_assert_eq!(
-            piece.len,
-            carry.len(),
-            "a carry never has more than its piece"
-        );
+        debug_assert_eq!(piece.len, carry.len(), "a carry never has more than its piece");
         match self.decide(&piece, &carry, judge)? {
             Action::Pass => cut.insert(carry.into()),
             Action::Skip => cut.dropped += carry.len() as u64,
