@@ -321,26 +321,17 @@ impl EventLoop {
 
     /// Looks for more for a while after something happened, then sleeps until something does.
     fn wait(&mut self) -> io::Result<()> {
-        let now = self.clock.now();
-        let busy = self.udp_ready
-            || self.locals.is_busy()
-            || (self.more_to_send && !self.udp_blocked)
-            || self.entrances.iter().any(|entrance| entrance.ready && entrance.pause.is_none());
+        let now = self.clock.now().instant;
         let due = self.next_deadline();
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
-        if busy || due.is_some_and(|due| due <= now.instant) {
+        if self.is_busy() || due.is_some_and(|due| due <= now) {
             ready.extend_from_slice(self.locals.poller().wait(Some(Duration::ZERO))?);
+        } else if now < self.active_until {
+            let deadline = due.map_or(self.active_until, |due| due.min(self.active_until));
+            ready.extend_from_slice(self.locals.poller().spin(&self.clock, deadline)?);
         } else {
-            if now.instant < self.active_until {
-                let deadline = due.map_or(self.active_until, |due| due.min(self.active_until));
-                ready.extend_from_slice(self.locals.poller().spin(&self.clock, deadline)?);
-            }
-            let now = self.clock.now().instant;
-            if ready.is_empty() && due.is_none_or(|due| due > now) && !self.was_woken() {
-                let timeout = due.map(|due| due.since(now));
-                ready.extend_from_slice(self.locals.poller().wait(timeout)?);
-            }
+            ready.extend_from_slice(self.locals.poller().wait(due.map(|due| due.since(now)))?);
         }
         if !ready.is_empty() {
             self.active_until = self.clock.now().instant + self.spin;
@@ -352,8 +343,12 @@ impl EventLoop {
         Ok(())
     }
 
-    fn was_woken(&mut self) -> bool {
-        self.locals.poller().was_woken()
+    /// Whether there is more to do than waiting would tell.
+    fn is_busy(&self) -> bool {
+        self.udp_ready
+            || self.locals.is_busy()
+            || (self.more_to_send && !self.udp_blocked)
+            || self.entrances.iter().any(|entrance| entrance.ready && entrance.pause.is_none())
     }
 
     fn next_deadline(&self) -> Option<Moment> {

@@ -253,13 +253,9 @@ impl Flow {
             let toward = Toward::Link { peer: self.there, reachable: around.reachable };
             self.scan_out(held, toward, around)?;
         }
-        while !self.out.queue.is_empty() {
+        if !self.out.queue.is_empty() {
             let taken = around.link.write(self.stream, self.out.queue.runs());
-            let taken = taken.ok_or(Outcome::Gone)?;
-            self.out.queue.taken_runs(taken);
-            if taken == 0 {
-                break;
-            }
+            self.out.queue.taken_runs(taken.ok_or(Outcome::Gone)?);
         }
         let clear = self.out.queue.is_empty() && !self.out.is_held();
         if clear && self.out.ended && !self.out.closed {

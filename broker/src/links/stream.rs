@@ -56,15 +56,21 @@ impl Link {
         outcome
     }
 
-    /// Writes from the front of `chunks`, which are shortened by what was taken; the number of whole chunks
-    /// taken, or `None` where the stream takes nothing any more.
+    /// Writes from the front of `chunks`, which are shortened by what was taken, until all is taken or the
+    /// stream is full ([`super::News::Writable`] follows then); the number of whole chunks taken, or `None`
+    /// where the stream takes nothing any more.
     pub fn write(&mut self, key: StreamKey, chunks: &mut [Bytes]) -> Option<usize> {
-        let stream = &mut self.half(key)?.connection;
-        match stream.send_stream(key.id).write_chunks(chunks) {
-            Ok(written) => Some(written.chunks),
-            Err(quinn_proto::WriteError::Blocked) => Some(0),
-            Err(_) => None,
+        let connection = &mut self.half(key)?.connection;
+        let mut taken = 0;
+        // A partial write announces nothing: only being told that it is full makes the stream tell of room.
+        while taken < chunks.len() {
+            match connection.send_stream(key.id).write_chunks(&mut chunks[taken..]) {
+                Ok(written) => taken += written.chunks,
+                Err(quinn_proto::WriteError::Blocked) => break,
+                Err(_) => return None,
+            }
         }
+        Some(taken)
     }
 
     /// Ends our direction after what was written.

@@ -106,11 +106,6 @@ impl Poller {
         Ok(epoll::add(&self.epoll, source, data, interest.flags())?)
     }
 
-    /// Whether a waker has spoken during the last wait.
-    pub const fn was_woken(&self) -> bool {
-        self.woken
-    }
-
     /// Changes what a watched `source` is watched for. What is possible at this moment is told again, so that nothing is
     /// missed between a write that blocked and this call.
     ///
