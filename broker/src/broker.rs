@@ -77,6 +77,8 @@ pub struct Broker {
     /// Applications that have a service and wait for somebody to use it, by offer.
     waiting: Vec<BTreeSet<AppId>>,
     next_app: u64,
+    /// Connections in their greeting.
+    greeting: usize,
     stopping: bool,
     /// Streams that ended while datagrams came in.
     lost: Vec<(LinkId, News)>,
@@ -101,6 +103,7 @@ impl Broker {
                 rules,
                 offer_tallies: vec![Tally::default(); offers.len()],
                 use_tallies: vec![Tally::default(); uses.len()],
+                buckets: BTreeMap::new(),
                 faults: BTreeMap::new(),
                 denials: Denials::default(),
                 streams: BTreeMap::new(),
@@ -113,6 +116,7 @@ impl Broker {
             arrivals: BTreeMap::new(),
             waiting: vec![BTreeSet::new(); offers_here],
             next_app: 1,
+            greeting: 0,
             stopping: false,
             lost: Vec::new(),
             news: Vec::new(),
@@ -171,6 +175,8 @@ impl Broker {
     /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
         self.desk.rules = rules;
+        // Rates may have changed; each starts full again.
+        self.desk.buckets.clear();
         let open: Vec<AppId> = self.connections.keys().copied().collect();
         for app in open {
             self.with(app, now, apps, rejudge);
@@ -226,6 +232,7 @@ impl Broker {
         act: impl FnOnce(Connection, &mut Turn<'_, A>) -> Option<Connection>,
     ) {
         let Some(connection) = self.connections.remove(&app) else { return };
+        self.greeting -= usize::from(connection.is_greeting());
         if let Some(due) = connection.next_deadline() {
             self.timers.remove(&(due, app));
         }
@@ -243,6 +250,7 @@ impl Broker {
     }
 
     fn keep(&mut self, app: AppId, connection: Connection) {
+        self.greeting += usize::from(connection.is_greeting());
         if let Some(due) = connection.next_deadline() {
             self.timers.insert((due, app));
         }

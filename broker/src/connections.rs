@@ -16,20 +16,10 @@ use lockgate_proto::zmtp::{Fault, GREETING_STEP, HANDSHAKE_TOTAL, Handshake, Hel
 use crate::apps::{AppId, Apps};
 use crate::desk::Desk;
 use crate::links::LinkId;
-use crate::services::{OfferId, UseId};
+use crate::services::Role;
 use flow::Flow;
-pub(crate) use judge::Name;
 use serves::Meeting;
 use uses::Seeking;
-
-/// Whom a connection belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// An application that uses a service elsewhere.
-    Uses(UseId),
-    /// An application that has a service.
-    Serves(OfferId),
-}
 
 /// How long an application may be kept in its handshake: libzmq gives up after 30 s (`ZMQ_HANDSHAKE_IVL`).
 pub(crate) const HOLD: Duration = Duration::from_secs(25);
@@ -106,6 +96,10 @@ impl Connection {
         Some(Self { role, link: None, phase: Phase::Greeting(greeting), deadline })
     }
 
+    pub(crate) const fn is_greeting(&self) -> bool {
+        matches!(self.phase, Phase::Greeting(_))
+    }
+
     /// The phase, to be replaced by the next one.
     pub(crate) fn take_phase(mut self) -> (Self, Phase) {
         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
@@ -131,7 +125,7 @@ pub(crate) enum Greeted {
 
 impl Greeting {
     /// The application sent `bytes`; `deadline` follows the steps.
-    pub(crate) fn from_app(
+    pub(crate) fn app_sent(
         mut self,
         app: AppId,
         bytes: &[u8],

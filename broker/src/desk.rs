@@ -8,10 +8,10 @@ use lockgate_proto::rules::{Denial as Judgement, Grant, Opening, Rules};
 use lockgate_proto::zmtp::{Fault, Hello, SocketType};
 
 use crate::apps::AppId;
-use crate::connections::{Name, Role};
 use crate::denials::{Denial, Denials, What};
 use crate::links::{Link, LinkId, StreamKey};
-use crate::services::{Offer, Tally, Use};
+use crate::rates::Buckets;
+use crate::services::{Name, Offer, Role, Tally, Use};
 
 /// Another node, as the broker sees it.
 pub(crate) struct Neighbour {
@@ -30,6 +30,8 @@ pub(crate) struct Desk {
     pub(crate) uses: Vec<Use>,
     pub(crate) offer_tallies: Vec<Tally>,
     pub(crate) use_tallies: Vec<Tally>,
+    /// Where the policy names a rate: what is left of it between this node and another.
+    pub(crate) buckets: BTreeMap<(Role, LinkId), Buckets>,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) denials: Denials,
     /// Whose application each stream serves.

@@ -11,4 +11,5 @@ pub mod denials;
 mod desk;
 pub mod links;
 mod queues;
+mod rates;
 pub mod services;

@@ -14,6 +14,18 @@ pub struct OfferId(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UseId(pub usize);
 
+/// Whom a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// An application that uses a service elsewhere.
+    Uses(UseId),
+    /// An application that has a service.
+    Serves(OfferId),
+}
+
+/// The name of a node or service, shared.
+pub(crate) type Name = Arc<str>;
+
 /// How a node reaches an application that has a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {

@@ -7,16 +7,14 @@ use super::{Broker, Door, MAX_CONNECTIONS, MAX_HANDSHAKES};
 use crate::apps::{AppId, Apps};
 use crate::connections::flow::Outcome;
 use crate::connections::uses::Seeking;
-use crate::connections::{Connection, Greeted, Greeting, HOLD, Phase, Role, Turn, open, serves, uses};
-use crate::services::OfferId;
+use crate::connections::{Connection, Greeted, Greeting, HOLD, Phase, Turn, open, serves, uses};
+use crate::services::{OfferId, Role};
 
 impl Broker {
     /// A name for a connection that an application has just made to one of our endpoints; `None` where there
     /// are too many: close it.
     pub fn admit(&mut self) -> Option<AppId> {
-        let greeting = |connection: &&Connection| matches!(connection.phase, Phase::Greeting(_));
-        let full = self.connections.len() >= MAX_CONNECTIONS
-            || self.connections.values().filter(greeting).count() >= MAX_HANDSHAKES;
+        let full = self.connections.len() >= MAX_CONNECTIONS || self.greeting >= MAX_HANDSHAKES;
         (!self.stopping && !full).then(|| self.new_app())
     }
 
@@ -111,11 +109,11 @@ fn from_app<A: Apps>(connection: Connection, bytes: Bytes, turn: &mut Turn<'_, A
     let (mut connection, phase) = connection.take_phase();
     match phase {
         Phase::Open(flow) => {
-            open::with_flow(connection, flow, turn, |flow, around| flow.from_app(bytes, around))
+            open::with_flow(connection, flow, turn, |flow, around| flow.app_sent(bytes, around))
         }
         Phase::Greeting(greeting) => greeted(connection, greeting, &bytes, turn),
         Phase::Seeking(mut seeking) => {
-            if !seeking.from_app(&bytes) {
+            if !seeking.app_sent(&bytes) {
                 uses::forget_asked(&mut seeking, turn);
                 turn.desk.tally(connection.role).faults += 1;
                 return None;
@@ -144,7 +142,7 @@ fn greeted<A: Apps>(
     bytes: &[u8],
     turn: &mut Turn<'_, A>,
 ) -> Option<Connection> {
-    match greeting.from_app(turn.app, bytes, turn.now, &mut connection.deadline, turn.apps) {
+    match greeting.app_sent(turn.app, bytes, turn.now, &mut connection.deadline, turn.apps) {
         Greeted::Unfinished(greeting) => {
             connection.phase = Phase::Greeting(greeting);
             Some(connection)

@@ -150,7 +150,7 @@ impl Broker {
                         serves::refuse(agreed.link, agreed.stream, Refusal::Unreachable, turn.desk);
                         return Some(Connection { phase, ..connection });
                     };
-                    serves::pair(connection, known, agreed, turn)
+                    serves::pair(connection, *known, agreed, turn)
                 });
             }
         }

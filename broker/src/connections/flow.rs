@@ -8,12 +8,12 @@ use lockgate_proto::now::Moment;
 use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::{Fault, Hello, Limits, Scanned, Scanner, SocketType, Version};
 
-use super::Role;
-use super::judge::{Bucket, Guard, Refused, Toward, injected};
+use super::judge::{Guard, Refused, Toward, injected};
 use crate::apps::{AppId, Apps};
 use crate::links::{Link, Reading, StreamKey};
 use crate::queues::Queue;
-use crate::services::Tally;
+use crate::rates::Buckets;
+use crate::services::{Role, Tally};
 
 /// Runs that are gathered before they are written.
 const MAX_RUNS: usize = 64;
@@ -41,7 +41,8 @@ struct Lane {
     /// Read, but not yet judged: the rate holds it back.
     held: Bytes,
     held_until: Option<Moment>,
-    bucket: Option<Bucket>,
+    /// The most that the message under way may have, in bytes.
+    limit: u64,
     /// The source has ended.
     ended: bool,
     /// The end has been passed on.
@@ -50,14 +51,14 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(version: Version, sender: SocketType, grant: &Grant, now: Moment) -> Self {
+    fn new(version: Version, sender: SocketType, grant: &Grant) -> Self {
         Self {
             scanner: Scanner::new(version, sender, limits(grant)),
             sender,
             queue: Queue::default(),
             held: Bytes::new(),
             held_until: None,
-            bucket: grant.rate().map(|rate| Bucket::new(rate, now)),
+            limit: grant.max_message(),
             ended: false,
             closed: false,
             counted: (0, 0),
@@ -104,17 +105,19 @@ pub(crate) struct Around<'a, A> {
     /// Whether the tunnel to the other node answers.
     pub(crate) reachable: bool,
     pub(crate) tally: &'a mut Tally,
+    /// Where the policy names a rate.
+    pub(crate) buckets: Option<&'a mut Buckets>,
     pub(crate) now: Moment,
     pub(crate) apps: &'a mut A,
 }
 
 impl Flow {
     /// `here` is the application of this node, `there` the other.
-    pub(crate) fn new(stream: StreamKey, grant: Grant, here: &Hello, there: &Hello, now: Moment) -> Self {
+    pub(crate) fn new(stream: StreamKey, grant: Grant, here: &Hello, there: &Hello) -> Self {
         Self {
             stream,
-            out: Lane::new(here.version, here.socket_type, &grant, now),
-            inward: Lane::new(Version::V3_1, there.socket_type, &grant, now),
+            out: Lane::new(here.version, here.socket_type, &grant),
+            inward: Lane::new(Version::V3_1, there.socket_type, &grant),
             grant,
             refused: None,
             here: here.version,
@@ -152,7 +155,7 @@ impl Flow {
         if let Err(outcome) = self.scan_in(from_link, around) {
             return outcome;
         }
-        self.from_app(from_app, around)
+        self.app_sent(from_app, around)
     }
 
     /// Whether nothing more will be written to the application, and it has yet to close.
@@ -161,7 +164,7 @@ impl Flow {
     }
 
     /// The application sent `bytes`.
-    pub(crate) fn from_app(&mut self, bytes: Bytes, around: &mut Around<'_, impl Apps>) -> Outcome {
+    pub(crate) fn app_sent(&mut self, bytes: Bytes, around: &mut Around<'_, impl Apps>) -> Outcome {
         let toward = Toward::Link { peer: self.there, reachable: around.reachable };
         if let Err(outcome) = self.scan_out(bytes, toward, around) {
             return outcome;
@@ -179,7 +182,8 @@ impl Flow {
             grant: &self.grant,
             sender: self.out.sender,
             toward,
-            bucket: self.out.bucket.as_mut(),
+            bucket: around.buckets.as_mut().map(|buckets| &mut buckets.out),
+            limit: &mut self.out.limit,
             now: around.now,
             tally: around.tally,
             pongs: &mut self.pongs,
@@ -202,7 +206,8 @@ impl Flow {
             grant: &self.grant,
             sender: self.inward.sender,
             toward: Toward::App(self.here),
-            bucket: self.inward.bucket.as_mut(),
+            bucket: around.buckets.as_mut().map(|buckets| &mut buckets.inward),
+            limit: &mut self.inward.limit,
             now: around.now,
             tally: around.tally,
             pongs: &mut unused,

@@ -1,50 +1,16 @@
 //! The policy on one direction of one connection: what passes, what is dropped, what ends it.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::{Grant, Rate};
+use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::{
-    Command, CommandVerdict, Judge, SocketType, Verdict, Version, encode_cancel, encode_pong,
+    Command, CommandVerdict, Judge, PartVerdict, SocketType, Verdict, Version, encode_cancel, encode_pong,
     encode_subscribe,
 };
 
 use crate::denials::What;
+use crate::rates::Bucket;
 use crate::services::Tally;
-
-/// A token bucket: messages per second, with a burst of as many.
-#[derive(Clone, Debug)]
-pub(crate) struct Bucket {
-    rate: Rate,
-    /// Nanoseconds of credit; one message costs `1 s / rate`.
-    credit: u64,
-    filled: Moment,
-}
-
-const SECOND: u64 = 1_000_000_000;
-
-impl Bucket {
-    pub(crate) fn new(rate: Rate, now: Moment) -> Self {
-        Self { rate, credit: SECOND, filled: now }
-    }
-
-    /// Takes one message's worth, or says when there will be enough.
-    fn take(&mut self, now: Moment) -> Result<(), Moment> {
-        let age = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(SECOND);
-        self.credit = self.credit.saturating_add(age).min(SECOND);
-        self.filled = now;
-        let price = SECOND / self.rate.per_second.max(1);
-        match self.credit.checked_sub(price) {
-            Some(rest) => {
-                self.credit = rest;
-                Ok(())
-            }
-            None => Err(now + Duration::from_nanos(price - self.credit)),
-        }
-    }
-}
 
 /// Towards whom the bytes go, which decides the form of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +42,8 @@ pub(crate) struct Guard<'a> {
     /// PONGs for the sender, because nobody else will answer its PING.
     pub(crate) pongs: &'a mut BytesMut,
     pub(crate) refused: &'a mut Option<Refused>,
+    /// The most that the message under way may have, in bytes.
+    pub(crate) limit: &'a mut u64,
     /// When a held message may go, if [`Verdict::Wait`] was given.
     pub(crate) resume: Option<Moment>,
 }
@@ -96,6 +64,11 @@ impl Guard<'_> {
         }
         self.tally.dropped += 1;
         Verdict::Drop
+    }
+
+    fn too_large(&mut self) -> Verdict {
+        let limit = *self.limit;
+        self.refuse_message(What::Message, || format!("a message is larger than {limit} bytes"))
     }
 
     fn subscription(&mut self, topic: &[u8], encode: fn(&[u8], Version, &mut BytesMut)) -> CommandVerdict {
@@ -154,15 +127,18 @@ fn printable(topic: &[u8]) -> String {
 impl Judge for Guard<'_> {
     fn message(&mut self, start: &[u8], size: u64, _more: bool) -> Verdict {
         if size > self.grant.max_message() {
-            let limit = self.grant.max_message();
-            return self.refuse_message(What::Message, || format!("a message is larger than {limit} bytes"));
+            *self.limit = self.grant.max_message();
+            return self.too_large();
         }
+        *self.limit = self.grant.max_message();
+        // An XSUB's own messages travel upstream under the same topics as those that come down.
         if self.grant.restricts_topics() {
-            if self.sender.is_subscriber() {
-                return self.refuse_message(What::Message, || "a subscriber may only subscribe".into());
-            }
-            if self.grant.publish(start).is_err() {
+            let Ok(rule) = self.grant.publish(start) else {
                 return self.refuse_message(What::Publish, || "a message's topic is not allowed".into());
+            };
+            *self.limit = self.grant.max_message_under(rule);
+            if size > *self.limit {
+                return self.too_large();
             }
         }
         let Some(bucket) = &mut self.bucket else { return Verdict::Pass };
@@ -176,6 +152,16 @@ impl Judge for Guard<'_> {
                 Verdict::Wait
             }
         }
+    }
+
+    /// A message of which a part has passed can only end with its connection.
+    fn part(&mut self, total: u64, _parts: u32) -> PartVerdict {
+        if total <= *self.limit {
+            return PartVerdict::Pass;
+        }
+        let limit = *self.limit;
+        self.refuse(What::Message, || format!("the parts of a message add up to more than {limit} bytes"));
+        PartVerdict::Close
     }
 
     fn command(&mut self, command: Command<'_>) -> CommandVerdict {
@@ -205,6 +191,3 @@ pub(crate) fn reason(refused: &Refused, grant: &Grant) -> String {
 pub(crate) fn injected(bytes: &mut BytesMut) -> Option<Bytes> {
     (!bytes.is_empty()).then(|| bytes.split().freeze())
 }
-
-/// The name of a node or service, shared.
-pub(crate) type Name = Arc<str>;

@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::flow::{Around, Flow, Outcome};
 use super::judge::reason;
-use super::{Connection, LINGER, Phase, Role, Turn};
+use super::{Connection, LINGER, Phase, Turn};
 use crate::apps::Apps;
 use crate::desk::Desk;
 use crate::links::LinkId;
+use crate::rates::Buckets;
+use crate::services::Role;
 
 /// Lets a flow begin with what has already arrived: from the application, and from the other node.
 pub(crate) fn begin(
@@ -34,7 +36,7 @@ pub(crate) fn with_flow<A: Apps>(
     act: impl FnOnce(&mut Flow, &mut Around<'_, A>) -> Outcome,
 ) -> Option<Connection> {
     let link = connection.link?;
-    let Desk { neighbours, use_tallies, offer_tallies, .. } = &mut *turn.desk;
+    let Desk { neighbours, use_tallies, offer_tallies, buckets, .. } = &mut *turn.desk;
     let neighbour = &mut neighbours[link.0 as usize];
     let tally = match connection.role {
         Role::Uses(place) => &mut use_tallies[place.0],
@@ -45,6 +47,10 @@ pub(crate) fn with_flow<A: Apps>(
         reachable: neighbour.reachable,
         link: &mut neighbour.link,
         tally,
+        buckets: flow.grant.rate().map(|rate| {
+            let shared = buckets.entry((connection.role, link));
+            shared.or_insert_with(|| Buckets::new(rate, turn.now))
+        }),
         now: turn.now,
         apps: turn.apps,
     };

@@ -6,11 +6,11 @@ use lockgate_proto::zmtp::{HANDSHAKE_TOTAL, Handshake, Hello};
 
 use super::flow::Flow;
 use super::opening::{Answer, Refusal, Request};
-use super::{Connection, Known, MAX_PROPERTIES, Phase, Role, Turn, open, write_whole};
+use super::{Connection, Known, MAX_PROPERTIES, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
 use crate::desk::{Desk, fits};
 use crate::links::{LinkId, StreamKey};
-use crate::services::OfferId;
+use crate::services::{OfferId, Role};
 
 /// An application that we call on behalf of one elsewhere.
 pub(crate) struct Meeting {
@@ -148,7 +148,7 @@ struct Meant {
 /// An application that was waiting gets somebody to serve.
 pub(crate) fn pair(
     connection: Connection,
-    mut known: Box<Known>,
+    mut known: Known,
     agreed: Agreed,
     turn: &mut Turn<'_, impl Apps>,
 ) -> Option<Connection> {
@@ -160,7 +160,7 @@ pub(crate) fn pair(
         refuse(link, stream, Refusal::Mismatch, turn.desk);
         return None;
     }
-    let Known { input, hello, .. } = *known;
+    let Known { input, hello, .. } = known;
     admit(connection, Meant { link, stream, grant, user, early }, &hello, input.freeze(), turn)
 }
 
@@ -183,7 +183,7 @@ fn admit(
         turn.desk.drop_stream(link, stream);
         return None;
     }
-    let flow = Flow::new(stream, grant, hello, &user, turn.now);
+    let flow = Flow::new(stream, grant, hello, &user);
     open::begin(connection, flow, link, (from_app, early), turn)
 }
 

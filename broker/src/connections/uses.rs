@@ -9,11 +9,11 @@ use lockgate_proto::zmtp::Hello;
 
 use super::flow::Flow;
 use super::opening::{Answer, Refusal, Request};
-use super::{Connection, HOLD, Known, Phase, Role, Turn, open, write_whole};
+use super::{Connection, HOLD, Known, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
 use crate::desk::{Desk, fits};
 use crate::links::{LinkId, Reading, StreamKey};
-use crate::services::{UseId, hosts};
+use crate::services::{Role, UseId, hosts};
 
 /// Between two rounds of asking everybody.
 const ROUND: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ impl Seeking {
     }
 
     /// Whether the application sent more than it may before our READY.
-    pub(crate) fn from_app(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn app_sent(&mut self, bytes: &[u8]) -> bool {
         self.known.input.extend_from_slice(bytes);
         self.known.input.len() <= MAX_ANSWER
     }
@@ -223,6 +223,6 @@ fn admit(
         turn.desk.drop_stream(link, stream);
         return None;
     }
-    let flow = Flow::new(stream, grant, &known.hello, theirs, turn.now);
+    let flow = Flow::new(stream, grant, &known.hello, theirs);
     open::begin(connection, flow, link, (known.input.freeze(), answer.freeze()), turn)
 }
