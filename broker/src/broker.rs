@@ -19,7 +19,7 @@ use crate::connections::flow::Outcome;
 use crate::connections::{Connection, Phase, Turn, open, uses};
 use crate::denials::{Denial, Denials};
 use crate::desk::{Desk, Neighbour};
-use crate::links::{Link, LinkId, News, StreamKey};
+use crate::links::{Link, LinkId, LinkReport, News, StreamKey};
 use crate::services::{Offer, OfferId, Tally, Use, UseId};
 use from_links::Arrival;
 
@@ -216,6 +216,11 @@ impl Broker {
     /// How often applications broke ZMTP, by the fault's name.
     pub fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.desk.faults.iter().map(|(name, count)| (*name, *count))
+    }
+
+    /// How the connections of a link are doing.
+    pub fn link_reports(&self, link: LinkId) -> impl Iterator<Item = LinkReport> + '_ {
+        self.desk.neighbours[link.0 as usize].link.reports()
     }
 
     /// Connections of applications, in whatever phase.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use lockgate_broker::broker::Door;
+use lockgate_broker::links::{LinkId, LinkReport, Side};
 use lockgate_broker::services::{OfferId, Tally, UseId};
 use lockgate_proto::now::Now;
 use serde_json::{Map, Value, json};
@@ -67,8 +68,20 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
     })
 }
 
+fn link(report: &LinkReport) -> Value {
+    json!({
+        "side": if report.side == Side::Uses { "uses" } else { "serves" },
+        "round_trip_us": report.round_trip.as_micros() as u64,
+        "congestion_window": report.congestion_window,
+        "congestion_events": report.congestion_events,
+        "sent_packets": report.sent,
+        "lost_packets": report.lost,
+    })
+}
+
 fn peers(node: &Node, now: Now) -> Vec<Value> {
-    let peers = node.peers().map(|peer| {
+    let peers = (0..).map(LinkId).zip(node.peers()).map(|(id, peer)| {
+        let links: Vec<Value> = node.broker_report().link_reports(id).map(|report| link(&report)).collect();
         let tunnel = peer.tunnel;
         let age = tunnel.last_handshake.map(|then| now.since(then.instant).as_secs_f64());
         json!({
@@ -79,6 +92,7 @@ fn peers(node: &Node, now: Now) -> Vec<Value> {
             "handshake_age_seconds": age,
             "rx_bytes": tunnel.received,
             "tx_bytes": tunnel.sent,
+            "links": links,
             "handshake_round_trip_us": tunnel.round_trip.map(|time| time.as_micros() as u64),
         })
     });
