@@ -13,6 +13,7 @@ mod hostile;
 mod pair;
 mod pipeline;
 mod pubsub;
+mod reload;
 mod reqrep;
 mod restarts;
 mod stalled_subscriber;

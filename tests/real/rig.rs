@@ -67,6 +67,13 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Replaces the policy file of a node; [`NodeProcess::hangup`] makes it read the file.
+    pub fn put_policy(&self, node: &str, text: &str) {
+        put(&self.dir.path().join(format!("{node}-policy.toml")), text);
+    }
+}
+
 /// Writes `alpha.toml`, `beta.toml`, their keys and policies into `dir`; returns the two configurations.
 pub fn write_pair(dir: &Path, plan: &Plan) -> [PathBuf; 2] {
     let keys = [new_key(), new_key()];

@@ -140,6 +140,11 @@ impl NodeProcess {
         self.signal(Signal::TERM);
     }
 
+    /// Asks it to read its policy again.
+    pub fn hangup(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Waits for the process to end.
     ///
     /// # Panics
