@@ -161,6 +161,11 @@ impl Broker {
         self.desk.link(link).resume(now);
     }
 
+    /// The tunnel to the other node has a new session: perhaps the node is a new one too.
+    pub fn link_renewed(&mut self, link: LinkId) {
+        self.desk.link(link).probe();
+    }
+
     /// The tunnel to the other node is silent. Nothing is cut: what is under way waits for it.
     pub fn link_down(&mut self, link: LinkId, now: Moment) {
         self.desk.neighbour(link).reachable = false;

@@ -65,6 +65,8 @@ const SEND_WINDOW: u64 = 8 * 1024 * 1024;
 const MAX_STREAMS: u32 = 1024;
 /// The first guess of a round trip: the tunnel's own handshake took about that.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
+/// How often the using side asks while nothing else is sent, so that the tunnel notices a peer that is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Datagrams of one transmission: 64 KiB of segments at an Ethernet's MTU.
 const SEGMENTS: usize = 44;
 /// Replaced connections that are still being drained, at most.
@@ -105,19 +107,21 @@ impl Link {
     /// # Panics
     /// Never for an `mtu` of 1200 to 65527.
     pub fn new(base: Instant, mtu: u16, seed: [u8; 32]) -> Self {
-        let transport = Arc::new(transport(mtu));
+        let serving = Arc::new(transport(mtu));
+        let mut using = transport(mtu);
+        using.keep_alive_interval(Some(KEEP_ALIVE));
         let mut server = ServerConfig::new(Arc::new(Plain), Arc::new(Plain));
         let mut no_tokens = ValidationTokenConfig::default();
         no_tokens.sent(0);
         server
-            .transport_config(transport.clone())
+            .transport_config(serving)
             .migration(false)
             .time_source(Arc::new(Plain))
             .validation_token_config(no_tokens)
             .max_incoming(MAX_LEAVING);
         let cids = u64::from_be_bytes(first_eight(&seed));
         let mut client = ClientConfig::new(Arc::new(Plain));
-        client.transport_config(transport).initial_dst_cid_provider(Arc::new(move || {
+        client.transport_config(Arc::new(using)).initial_dst_cid_provider(Arc::new(move || {
             use quinn_proto::ConnectionIdGenerator as _;
             Cids(!cids).generate_cid()
         }));
@@ -156,6 +160,14 @@ impl Link {
         let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).min();
         self.clock.start(now, next);
         self.note_deadline();
+    }
+
+    /// Asks the other node whether it still knows the connections: one that restarted answers with a reset,
+    /// and who only listens would never learn of it otherwise.
+    pub fn probe(&mut self) {
+        for half in [&mut self.uses, &mut self.serves].into_iter().flatten() {
+            half.connection.ping();
+        }
     }
 
     /// Whether anything is open, or wanted: worth keeping the tunnel up for.

@@ -205,6 +205,7 @@ impl Node {
             TunnelEvent::Up { peer } => {
                 let Some((link, name)) = self.known(peer) else { return };
                 self.broker.link_up(link, now.instant);
+                self.broker.link_renewed(link);
                 let endpoint = self.device.peer(peer).and_then(|status| status.endpoint);
                 self.note(Event::PeerUp(name, endpoint));
             }
@@ -227,7 +228,12 @@ impl Node {
                 let Some((_, name)) = self.known(peer) else { return };
                 self.note(Event::PeerMoved(name, from, to));
             }
-            TunnelEvent::Rekeyed { .. } | TunnelEvent::Idle { .. } => {}
+            TunnelEvent::Rekeyed { peer } => {
+                if let Some((link, _)) = self.known(peer) {
+                    self.broker.link_renewed(link);
+                }
+            }
+            TunnelEvent::Idle { .. } => {}
         }
     }
 

@@ -88,3 +88,17 @@ fn either_node_may_be_killed_and_started_again() {
     ask(&bridge.far, &server);
     bridge.assert_no_errors();
 }
+
+#[test]
+fn a_subscriber_that_only_listens_hears_again_after_the_offering_node_was_killed() {
+    let mut bridge = Bridge::tcp("telemetry", "pub", "topics = [\"temp.\"]");
+    let publisher = bridge.host(zmq::PUB);
+    let subscriber = bridge.user(zmq::SUB);
+    subscriber.set_subscribe(b"temp.").expect("a subscription");
+    until_subscribed(&publisher, &subscriber, "temp.first.");
+    bridge.nodes.alpha.kill();
+    bridge.nodes.alpha.restart();
+    // The subscriber sends nothing: its node alone can find out that the stream has no other end any more.
+    until_subscribed(&publisher, &subscriber, "temp.second.");
+    bridge.assert_no_errors();
+}
