@@ -10,6 +10,7 @@ mod zmq_client;
 mod big;
 mod dealer_router;
 mod hostile;
+mod narrow_path;
 mod old_peers;
 mod pair;
 mod pipeline;

@@ -97,6 +97,7 @@ fn what_only_the_using_end_allows_is_refused_by_the_hosting_end() {
         beta_policy: one_service("telemetry", "pub", ""),
         alpha: offer("telemetry", &near),
         beta: uses("telemetry", &far),
+        ..Plan::default()
     });
     let publisher = bound(zmq::PUB, &near);
     let subscriber = connected(zmq::SUB, &far);

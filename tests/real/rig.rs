@@ -19,10 +19,13 @@ use lockgate_proto::keys::PrivateKey;
 use tempfile::TempDir;
 
 pub use binary::{lockgate, lockgate_command};
+pub use namespace::Namespace;
 pub use process::NodeProcess;
 
 #[path = "rig/binary.rs"]
 mod binary;
+#[path = "rig/namespace.rs"]
+mod namespace;
 #[path = "rig/process.rs"]
 mod process;
 
@@ -50,6 +53,8 @@ pub struct Plan {
     pub alpha: String,
     /// `[[offer]]` and `[[use]]` of beta.
     pub beta: String,
+    /// The network namespace that both nodes run in, if not the test's own.
+    pub namespace: Option<String>,
 }
 
 impl Pair {
@@ -59,8 +64,8 @@ impl Pair {
     pub fn start(plan: &Plan) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let [alpha, beta] = write_pair(dir.path(), plan);
-        let [mut alpha, mut beta] =
-            [("alpha", alpha), ("beta", beta)].map(|(name, config)| NodeProcess::spawn(name, &config));
+        let [mut alpha, mut beta] = [("alpha", alpha), ("beta", beta)]
+            .map(|(name, config)| NodeProcess::spawn(name, &config, plan.namespace.clone()));
         alpha.await_ready();
         beta.await_ready();
         Self { alpha, beta, dir }

@@ -60,6 +60,7 @@ impl Udp {
         let local = net::getsockname(&descriptor)?.try_into()?;
         let state = UdpSocketState::new(UdpSockRef::from(&descriptor))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
+        allow_fragments(&descriptor, local);
         // Asked once: the first refusal of any send turns quinn-udp's own answer off for ever; the batch judges per run.
         let gso = state.max_gso_segments() > 1;
         Ok(Self { descriptor, state, local, gso, buffers: vec![0; BATCH * MESSAGE], errors: 0 })
@@ -152,6 +153,16 @@ impl Udp {
     }
 }
 
+/// A path narrower than an Ethernet fragments what we send, as WireGuard leaves it to: quinn-udp forbids that, and
+/// every full datagram would be lost without a sign. A system that refuses keeps its own way.
+fn allow_fragments(descriptor: &OwnedFd, local: SocketAddr) {
+    if local.is_ipv6() {
+        let _ = sockopt::set_ipv6_mtu_discover(descriptor, sockopt::Ipv6PathMtuDiscovery::DONT);
+    }
+    // A dual-stack socket sends IPv4 too.
+    let _ = sockopt::set_ip_mtu_discover(descriptor, sockopt::Ipv4PathMtuDiscovery::DONT);
+}
+
 impl AsFd for Udp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
@@ -217,6 +228,14 @@ mod tests {
             udp.recv(|from, _, bytes| arrived = Some((from, bytes.to_vec()))).unwrap();
         }
         arrived.unwrap()
+    }
+
+    #[test]
+    fn a_datagram_larger_than_the_path_may_be_fragmented() {
+        let v4 = bind("127.0.0.1:0");
+        assert_eq!(sockopt::ip_mtu_discover(&v4).unwrap(), sockopt::Ipv4PathMtuDiscovery::DONT);
+        let v6 = bind("[::1]:0");
+        assert_eq!(sockopt::ipv6_mtu_discover(&v6).unwrap(), sockopt::Ipv6PathMtuDiscovery::DONT);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 
-use super::{SOON, lockgate_command};
+use super::{SOON, lockgate, lockgate_command};
 
 /// What the node says on stderr once both its sockets and its applications' endpoints are open.
 const READY: &str = "ready";
@@ -19,6 +19,8 @@ const READY: &str = "ready";
 pub struct NodeProcess {
     name: String,
     config: PathBuf,
+    /// The network namespace that it runs in, if not the test's own.
+    namespace: Option<String>,
     child: Child,
     log: Arc<Log>,
     /// Lines of the log that an earlier run of this node wrote.
@@ -46,11 +48,11 @@ impl Log {
 }
 
 impl NodeProcess {
-    /// Starts `lockgate up -c CONFIG`; does not wait.
-    pub fn spawn(name: &str, config: &Path) -> Self {
+    /// Starts `lockgate up -c CONFIG`, in a network namespace if one is named; does not wait.
+    pub fn spawn(name: &str, config: &Path, namespace: Option<String>) -> Self {
         let log = Arc::default();
-        let child = start(name, config, &log);
-        Self { name: name.to_owned(), config: config.to_owned(), child, log, start_of_run: 0 }
+        let child = start(name, config, namespace.as_deref(), &log);
+        Self { name: name.to_owned(), config: config.to_owned(), namespace, child, log, start_of_run: 0 }
     }
 
     /// The node's configuration file.
@@ -170,7 +172,7 @@ impl NodeProcess {
     pub fn restart(&mut self) {
         self.await_exit(SOON);
         self.start_of_run = self.log().len();
-        self.child = start(&self.name, &self.config, &self.log);
+        self.child = start(&self.name, &self.config, self.namespace.as_deref(), &self.log);
         self.await_ready();
     }
 
@@ -221,16 +223,24 @@ impl Drop for NodeProcess {
     }
 }
 
-fn start(name: &str, config: &Path, log: &Arc<Log>) -> Child {
-    let mut child = lockgate_command()
-        .arg("up")
-        .arg("-c")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+fn start(name: &str, config: &Path, namespace: Option<&str>, log: &Arc<Log>) -> Child {
+    let mut child = match namespace {
+        // `ip` becomes the node: the process that is killed and measured is the node itself.
+        Some(namespace) => {
+            let mut ip = Command::new("ip");
+            ip.args(["netns", "exec", namespace]).arg(lockgate());
+            ip
+        }
+        None => lockgate_command(),
+    }
+    .arg("up")
+    .arg("-c")
+    .arg(config)
+    .stdin(Stdio::null())
+    .stdout(Stdio::null())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
     let stderr = child.stderr.take().expect("piped above");
     let log = Arc::clone(log);
     log.state().open += 1;
