@@ -9,6 +9,7 @@ mod zmq_client;
 
 mod big;
 mod dealer_router;
+mod demo;
 mod hostile;
 mod pair;
 mod pipeline;
