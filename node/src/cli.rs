@@ -89,9 +89,13 @@ impl Verb {
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Stop after this long; the exit code says whether everything held [default: until Ctrl-C]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=LONGEST_DEMO))]
     pub seconds: Option<u64>,
 }
+
+/// A year, in seconds.
+#[cfg(feature = "demo")]
+const LONGEST_DEMO: u64 = 365 * 24 * 60 * 60;
 
 /// Options of `keygen`.
 #[derive(Debug, Args)]

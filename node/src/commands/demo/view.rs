@@ -68,20 +68,22 @@ impl View {
 
 fn introduction(play: &Play) -> String {
     let [north, south] = &play.nodes;
-    let mut lines =
-        vec!["Two nodes in this process, with new keys; a Noise tunnel over UDP between them.".to_owned()];
-    for (node, does) in [(north, "has telemetry and command"), (south, "has jobs")] {
-        lines.push(format!("  {:<6} udp {:<16} public key {}  {does}", node.name, node.udp, node.public_key));
+    let mut lines = vec!["Two nodes in this process, and a Noise tunnel over UDP between them.".to_owned()];
+    for (node, does) in [(north, "offers telemetry and command"), (south, "offers jobs")] {
+        lines.push(format!("  {}  {:<15}  {does}", node.name, node.udp));
+        lines.push(format!("         public key {}, made just now", node.public_key));
     }
     lines.push(String::new());
     lines.push("Join in from another terminal, with this or any ZeroMQ application:".to_owned());
+    // As it was called, so that the line can be copied.
+    let lockgate = std::env::args().next().unwrap_or_else(|| "lockgate".to_owned());
     for (node, service, verb, more) in [
         (south, "telemetry", "sub", "--topic temp."),
         (south, "command", "req", "hello"),
         (north, "jobs", "push", "job-1"),
     ] {
         let endpoint = node.endpoint(service).unwrap_or_default();
-        lines.push(format!("  {service:<10} lockgate zmq {verb:<4} {endpoint} {more}"));
+        lines.push(format!("  {service:<10} {lockgate} zmq {verb} {endpoint} {more}"));
     }
     lines.push(String::new());
     lines.join("\n")
@@ -159,11 +161,12 @@ pub(super) fn summary(outcome: &Outcome) -> String {
 fn refusal(refusal: &Refusal) -> String {
     let Refusal { who, service, socket, what, reason, count, .. } = refusal;
     let done = match what.as_str() {
-        "open" => format!("opens {service}"),
-        "subscribe" => format!("subscribes to {service}"),
+        "open" => format!("connects to {service}"),
+        "subscribe" => format!("subscribes to what it may not have of {service}"),
         other => format!("{other} on {service}"),
     };
-    format!("  {count:>4} x  {socket} of {who} {done}: {reason}")
+    let reason = reason.replace("; nearest rule", ";\n          nearest rule");
+    format!("  {count:>4} x  {socket} of {who} {done}\n          {reason}")
 }
 
 fn denied(outcome: &Outcome) -> u64 {

@@ -50,7 +50,7 @@ pub(super) fn publish(socket: &Socket, role: &Role) -> zmq::Result<()> {
     while beat.wait(&role.curtain) {
         let number = role.ledger.send();
         say(TOPICS[number as usize % TOPICS.len()], Some(number))?;
-        if number % RAW_EVERY == 0 {
+        if number.is_multiple_of(RAW_EVERY) {
             say(RAW, None)?;
         }
     }
