@@ -176,13 +176,16 @@ impl Play {
     fn look(&self) -> Outcome {
         let [telemetry, command, jobs] = &self.roles;
         let [north, south] = &self.nodes;
-        let mut denied = Vec::new();
-        for (name, status) in [north, south].map(|node| (node.name, node.status())) {
-            denied.extend(status.iter().flat_map(|status| Refusal::all_in(name, status)));
+        let (mut denied, mut sent) = (Vec::new(), 0);
+        for (name, status) in [north, south].map(|node| (node.name, node.status().unwrap_or_default())) {
+            denied.extend(Refusal::all_in(name, &status));
+            sent += status["udp"]["datagrams"].as_u64().unwrap_or(0);
         }
         Outcome {
             services: [telemetry, command, jobs].map(|role| role.ledger.figures()),
             denied,
+            sent,
+            // Read after what the nodes have sent: the wiretap sees a datagram before it leaves.
             findings: self.wiretap.findings(),
             troubles: self.troubles.clone(),
         }

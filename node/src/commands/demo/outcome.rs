@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) services: [Figures; 3],
     /// What the nodes have on record.
     pub(super) denied: Vec<Refusal>,
+    /// Datagrams that the nodes themselves have counted.
+    pub(super) sent: u64,
     /// What the search for plaintext found.
     pub(super) findings: Findings,
     /// Nodes or applications that failed.
@@ -118,8 +120,8 @@ impl Outcome {
         if plaintext > 0 {
             faults.push(format!("plaintext on the wire, in {plaintext} of {datagrams} datagrams"));
         }
-        if datagrams == 0 {
-            faults.push("no datagram crossed".into());
+        if datagrams == 0 || datagrams < self.sent {
+            faults.push(format!("only {datagrams} of {} datagrams were searched", self.sent));
         }
         if recognised < messages || unproven > 0 {
             faults.push(format!(
@@ -190,6 +192,7 @@ mod tests {
         Outcome {
             services: [figures; 3],
             denied: Refusal::all_in("south", &status),
+            sent: 5,
             findings: Findings { datagrams: 5, plaintext: 0, messages: 9, recognised: 9, unproven: 0 },
             troubles: Vec::new(),
         }
@@ -217,7 +220,7 @@ mod tests {
             (|outcome| outcome.denied[1].rule = None, "open command"),
             (|outcome| outcome.findings.plaintext = 1, "in 1 of 5 datagrams"),
             (|outcome| outcome.findings.recognised = 8, "proves nothing"),
-            (|outcome| outcome.findings.datagrams = 0, "no datagram"),
+            (|outcome| outcome.findings.datagrams = 4, "only 4 of 5 datagrams"),
             (|outcome| outcome.troubles.push("node north broke down".into()), "north broke down"),
         ];
         for (damage, says) in table {
