@@ -18,7 +18,7 @@ use super::{Failure, print};
 use crate::cli::{Common, Demo};
 use crate::machine::clock::Clock;
 use crate::machine::poller::Poller;
-use crate::machine::signals::{Signal, Signals};
+use crate::machine::signals::Signals;
 use apps::{Curtain, Hosts, RAW, Role, SERVICES, TOPICS, Troupe};
 use ledger::Ledger;
 use message::Canary;
@@ -48,11 +48,7 @@ pub(super) fn run(options: &Demo, common: &Common) -> Result<(), Failure> {
     let delivered = show.await_delivery(&mut play);
     let outcome = play.end();
     watched.and(delivered)?;
-    if common.json {
-        print(outcome.json())?;
-    } else {
-        print(view::summary(&outcome))?;
-    }
+    view.end(&outcome)?;
     let faults = outcome.faults();
     if faults.is_empty() {
         return Ok(());
@@ -97,10 +93,9 @@ impl Show {
     /// Waits until `moment`; whether a signal says to stop.
     fn pause_until(&mut self, moment: Moment) -> Result<bool, Failure> {
         loop {
-            while let Some(signal) = self.signals.take() {
-                if signal == Signal::Stop {
-                    return Ok(true);
-                }
+            // A hangup too: there are no files to read again, and the terminal is gone.
+            if self.signals.take().is_some() {
+                return Ok(true);
             }
             let left = moment.since(self.clock.now().instant);
             if left.is_zero() {

@@ -55,13 +55,27 @@ impl View {
             Manner::Lines => print(line(outcome, age)),
             Manner::Live => {
                 let lines = live(outcome, age);
-                let up = match self.written {
-                    0 => String::new(),
-                    written => format!("\x1b[{written}F\x1b[J"),
-                };
+                let up = self.go_up();
                 self.written = lines.len();
                 print(format!("{up}{NO_WRAP}{}{WRAP}", lines.join("\n")))
             }
+        }
+    }
+
+    /// Shows what came of it, in place of the lines that changed.
+    pub(super) fn end(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+        match self.manner {
+            Manner::Silent => print(outcome.json()),
+            Manner::Lines => print(format!("\n{}", summary(outcome))),
+            Manner::Live => print(format!("{}{}", self.go_up(), summary(outcome))),
+        }
+    }
+
+    /// To the beginning of what was written last, and away with it.
+    fn go_up(&self) -> String {
+        match self.written {
+            0 => String::new(),
+            written => format!("\x1b[{written}F\x1b[J"),
         }
     }
 }
@@ -83,7 +97,7 @@ fn introduction(play: &Play) -> String {
         (north, "jobs", "push", "job-1"),
     ] {
         let endpoint = node.endpoint(service).unwrap_or_default();
-        lines.push(format!("  {service:<10} {lockgate} zmq {verb} {endpoint} {more}"));
+        lines.push(format!("  {service:<9} {lockgate} zmq {verb} {endpoint} {more}"));
     }
     lines.push(String::new());
     lines.join("\n")
@@ -135,8 +149,8 @@ fn table(outcome: &Outcome) -> Vec<String> {
 }
 
 /// The whole result.
-pub(super) fn summary(outcome: &Outcome) -> String {
-    let mut lines = vec![String::new(), "Summary".to_owned()];
+fn summary(outcome: &Outcome) -> String {
+    let mut lines = vec!["Summary".to_owned()];
     lines.extend(table(outcome).into_iter().map(|line| format!("  {line}")));
     lines.push("  (one way for telemetry and jobs, there and back for command)".to_owned());
     lines.push(String::new());
