@@ -52,6 +52,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  lockgate init --name edge-north --dir /etc/lockgate")]
     Init(Init),
     /// Two nodes and their applications in this process: see the main job work, without privileges or files
+    ///
+    /// Exit code 0 only if every message arrived, what the policy denies was denied, and no datagram held plaintext.
+    #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  lockgate demo --seconds 10")]
     Demo(Demo),
     /// Check the configuration and the policy together: every mistake at once
@@ -70,13 +73,29 @@ pub enum Verb {
     Zmq(Zmq),
 }
 
+impl Verb {
+    /// What is logged where the operator says nothing. The demo's own lines are its report.
+    pub const fn usual_log(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => "warn",
+            _ => "info",
+        }
+    }
+}
+
 /// Options of `demo`.
+#[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct Demo {
     /// Stop after this long; the exit code says whether everything held [default: until Ctrl-C]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=LONGEST_DEMO))]
     pub seconds: Option<u64>,
 }
+
+/// A year, in seconds.
+#[cfg(feature = "demo")]
+const LONGEST_DEMO: u64 = 365 * 24 * 60 * 60;
 
 /// Options of `keygen`.
 #[derive(Debug, Args)]

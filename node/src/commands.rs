@@ -10,6 +10,7 @@ use lockgate_proto::document::Mistake;
 use crate::cli::{Cli, Verb};
 
 mod check;
+#[cfg(feature = "demo")]
 mod demo;
 mod init;
 mod keygen;
@@ -25,6 +26,7 @@ mod zmq;
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let common = cli.common;
     match cli.verb {
+        #[cfg(feature = "demo")]
         Verb::Demo(options) => demo::run(&options, &common),
         Verb::Check => check::run(&common),
         Verb::Up => up::run(&common),

@@ -12,7 +12,7 @@ mod client;
 mod server;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -96,8 +96,33 @@ fn serve_with(path: &Path, waker: Waker, patience: Duration) -> Result<ControlSe
     Ok(ControlServer { requests, path: path.into(), stop: Some(stop), thread: Some(thread) })
 }
 
+/// The other end of a control server without a socket, for a program that runs the node itself.
+#[derive(Debug)]
+pub struct Inquirer {
+    tell: SyncSender<ControlRequest>,
+    waker: Waker,
+}
+
+impl Inquirer {
+    /// What the node answers to `command`; nothing where it has stopped or is too busy. Blocks until the next turn.
+    pub fn ask(&self, command: &str) -> Option<Value> {
+        let (reply, answer) = oneshot::channel();
+        let request = ControlRequest { command: command.into(), arguments: Map::new(), reply };
+        self.tell.try_send(request).ok()?;
+        self.waker.wake();
+        answer.blocking_recv().ok()
+    }
+}
+
+/// A control server that has neither socket nor file: only the inquirer asks it.
+pub fn in_process(waker: Waker) -> (ControlServer, Inquirer) {
+    let (tell, requests) = sync_channel(QUEUE);
+    let server = ControlServer { requests, path: PathBuf::new(), stop: None, thread: None };
+    (server, Inquirer { tell, waker })
+}
+
 impl ControlServer {
-    /// Where it listens.
+    /// Where it listens; empty where it has no socket.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -10,7 +10,7 @@ use lockgate::machine::logging;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let log = logging::start(cli.common.log.as_deref(), logging::Format::Human)
+    let log = logging::start(cli.common.log.as_deref(), cli.verb.usual_log(), logging::Format::Human)
         .map_err(|error| Failure::usage(error, ""));
     match log.and_then(|()| commands::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,

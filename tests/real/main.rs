@@ -9,6 +9,7 @@ mod zmq_client;
 
 mod big;
 mod dealer_router;
+mod demo;
 mod hostile;
 mod narrow_path;
 mod old_peers;

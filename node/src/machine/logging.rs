@@ -10,8 +10,6 @@ use tracing_subscriber::EnvFilter;
 
 /// The environment variable that sets the level where the command line does not.
 pub const VARIABLE: &str = "LOCKGATE_LOG";
-/// The level where nothing was said.
-const DEFAULT: &str = "info";
 /// Keys that [`Quiet`] remembers at most.
 const KEYS: usize = 1024;
 
@@ -45,13 +43,14 @@ pub enum LogError {
     Already,
 }
 
-/// Sets up logging for the whole process. `filter` comes from `--log`; without it [`VARIABLE`] counts, then `info`.
+/// Sets up logging for the whole process. `filter` comes from `--log`; without it [`VARIABLE`] counts, then
+/// `usual`.
 ///
 /// # Errors
 /// When the filter makes no sense, or logging is set up already.
-pub fn start(filter: Option<&str>, format: Format) -> Result<(), LogError> {
+pub fn start(filter: Option<&str>, usual: &str, format: Format) -> Result<(), LogError> {
     let variable = std::env::var(VARIABLE).ok();
-    let filter = choose(filter, variable.as_deref())?;
+    let filter = choose(filter, variable.as_deref(), usual)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let outcome = match format {
         Format::Human => lines.with_ansi(io::stderr().is_terminal()).try_init(),
@@ -60,11 +59,11 @@ pub fn start(filter: Option<&str>, format: Format) -> Result<(), LogError> {
     outcome.map_err(|_| LogError::Already)
 }
 
-fn choose(argument: Option<&str>, variable: Option<&str>) -> Result<EnvFilter, LogError> {
+fn choose(argument: Option<&str>, variable: Option<&str>, usual: &str) -> Result<EnvFilter, LogError> {
     let (filter, origin) = match (argument, variable) {
         (Some(argument), _) => (argument, "--log"),
         (None, Some(variable)) if !variable.is_empty() => (variable, VARIABLE),
-        _ => (DEFAULT, "default"),
+        _ => (usual, "default"),
     };
     EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
         filter: filter.into(),
@@ -132,13 +131,13 @@ mod tests {
             (None, Some("warn"), "warn"),
             (Some("lockgate=trace"), Some("warn"), "lockgate=trace"),
         ] {
-            assert_eq!(choose(argument, variable).unwrap().to_string(), expected);
+            assert_eq!(choose(argument, variable, "info").unwrap().to_string(), expected);
         }
     }
 
     #[test]
     fn a_level_that_makes_no_sense_is_named_with_where_it_came_from() {
-        let error = choose(None, Some("lockgate=loud")).unwrap_err().to_string();
+        let error = choose(None, Some("lockgate=loud"), "info").unwrap_err().to_string();
         assert!(
             error.contains("lockgate=loud") && error.contains(VARIABLE) && error.contains("hint"),
             "{error}"
