@@ -91,7 +91,8 @@ fn described(document: &str, mistakes: &[Mistake], sections: usize) {
         mistakes.iter().filter_map(|mistake| mistake.mend.strip_prefix("known keys are: ")).collect();
     assert!(lists.len() >= sections, "{mistakes:#?}");
     for key in lists.iter().flat_map(|list| list.split(", ")) {
-        let ways = [format!("`{key}`"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[{key}.NAME]`")];
+        let ways =
+            [format!("`{key}`"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[{key}.NAME]`")];
         assert!(ways.iter().any(|way| document.contains(way)), "`{key}` is not described");
     }
 }

@@ -75,7 +75,8 @@ impl Walk {
     /// The README's block that begins with this comment.
     fn block(&self, first: &str) -> String {
         let begins = |block: &&str| block.starts_with(&format!("# {first}"));
-        let block = self.readme.split("```toml\n").find(begins).unwrap_or_else(|| panic!("no block: {first}"));
+        let block =
+            self.readme.split("```toml\n").find(begins).unwrap_or_else(|| panic!("no block: {first}"));
         self.here(block.split("```").next().expect("split gives one at least"))
     }
 
@@ -154,7 +155,9 @@ fn the_readme_leads_from_nothing_to_two_nodes_that_carry_and_deny() {
     let denied = "lockgate zmq sub tcp://127.0.0.1:5557 --topic vib. --count 1 --timeout 3s";
     assert_eq!(walk.run("south", denied).status.code(), Some(1), "nothing comes");
     let status = walk.fine("south", "lockgate status -c lockgate/lockgate.toml");
-    for word in ["edge-north", "up", "DENIED", "telemetry", "subscribe by edge-south (SUB)", "vib.", "policy.toml:16"] {
+    for word in
+        ["edge-north", "up", "DENIED", "telemetry", "subscribe by edge-south (SUB)", "vib.", "policy.toml:16"]
+    {
         assert!(status.contains(word), "{word} in {status}");
     }
 }
