@@ -1,0 +1,98 @@
+//! The examples in docs/ are read as a node reads them, and docs/ names every key that there is.
+#![expect(clippy::disallowed_methods, reason = "the test reads the documents")]
+
+use std::path::Path;
+
+use lockgate::config::Config;
+use lockgate_proto::document::Mistake;
+use lockgate_proto::policy::Policy;
+
+/// What stands before an example of lockgate.toml that has no `[node]`.
+const NODE: &str = r#"[node]
+name = "edge-north"
+key = "north.key"
+address = ["10.77.0.11"]
+listen = "0.0.0.0:51820"
+policy = "policy.toml"
+"#;
+
+/// A peer for the examples of other sections.
+const PEER: &str = r#"[[peer]]
+name = "edge-south"
+public_key = "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+addresses = ["10.77.0.12"]
+"#;
+
+/// What stands before an example of policy.toml that has no `default`.
+const POLICY: &str = r#"default = "deny"
+[tags]
+role = ["sensor-gw", "historian"]
+site = ["north", "south"]
+[nodes]
+edge-north = { role = "sensor-gw", site = "north" }
+edge-south = { role = "historian", site = "south" }
+"#;
+
+fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("docs/{name}: {error}"))
+}
+
+fn examples(text: &str) -> Vec<&str> {
+    let blocks = text.split("```toml\n").skip(1);
+    blocks.map(|block| block.split_once("```").expect("the block ends").0).collect()
+}
+
+fn config_of(example: &str) -> String {
+    let node = if example.contains("[node]") { "" } else { NODE };
+    let peer = if example.contains("[[peer]]") { "" } else { PEER };
+    format!("{node}{example}\n{peer}")
+}
+
+#[test]
+fn every_example_of_a_configuration_is_valid() {
+    let text = document("config.md");
+    let examples = examples(&text);
+    for example in &examples {
+        let read = Config::parse("docs/config.md", &config_of(example), Path::new("/etc/lockgate"));
+        let config = read.unwrap_or_else(|mistakes| panic!("{example}\n{mistakes:#?}"));
+        assert_eq!(config.warnings, Vec::new(), "{example}");
+    }
+    assert!(examples.len() >= 4, "an example for each section: {}", examples.len());
+}
+
+#[test]
+fn every_example_of_a_policy_is_valid() {
+    let text = document("policy.md");
+    let examples = examples(&text);
+    for example in &examples {
+        let head = if example.contains("default =") { "" } else { POLICY };
+        let read = Policy::parse("docs/policy.md", &format!("{head}{example}"));
+        let policy = read.unwrap_or_else(|mistakes| panic!("{example}\n{mistakes:#?}"));
+        assert_eq!(policy.warnings, Vec::new(), "{example}");
+    }
+    assert!(examples.len() >= 3, "an example for each section: {}", examples.len());
+}
+
+#[test]
+fn every_key_is_described() {
+    let mut config = format!("zzzzzz = 1\n{NODE}zzzzzz = 1\n{PEER}zzzzzz = 1\n");
+    config += "[[offer]]\nzzzzzz = 1\n[[use]]\nzzzzzz = 1\n";
+    let found = Config::parse("f", &config, Path::new("/")).expect_err("unknown keys");
+    described(&document("config.md"), &found, 4);
+    let policy = format!("zzzzzz = 1\n{POLICY}[service.a]\nzzzzzz = 1\n[[allow]]\nzzzzzz = 1\n");
+    let found = Policy::parse("f", &policy).expect_err("unknown keys");
+    described(&document("policy.md"), &found, 3);
+}
+
+/// The document has each key that the hints to an unknown one list, as `key`.
+fn described(document: &str, mistakes: &[Mistake], sections: usize) {
+    let lists: Vec<&str> =
+        mistakes.iter().filter_map(|mistake| mistake.mend.strip_prefix("known keys are: ")).collect();
+    assert!(lists.len() >= sections, "{mistakes:#?}");
+    for key in lists.iter().flat_map(|list| list.split(", ")) {
+        let ways =
+            [format!("`{key}`"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[{key}.NAME]`")];
+        assert!(ways.iter().any(|way| document.contains(way)), "`{key}` is not described");
+    }
+}
