@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::{Denial as Judgement, Grant, Opening, Rules};
+use lockgate_proto::rules::{Denial as Judgement, Grant, Opening, Rate, Rules};
 use lockgate_proto::zmtp::{Fault, Hello, SocketType};
 
 use crate::apps::AppId;
@@ -31,7 +31,7 @@ pub(crate) struct Desk {
     pub(crate) offer_tallies: Vec<Tally>,
     pub(crate) use_tallies: Vec<Tally>,
     /// Where the policy names a rate: what is left of it between this node and another.
-    pub(crate) buckets: BTreeMap<(Role, LinkId), Buckets>,
+    pub(crate) buckets: BTreeMap<(Role, LinkId, Rate), Buckets>,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) denials: Denials,
     /// Whose application each stream serves.

@@ -5,35 +5,41 @@ use std::time::Duration;
 use lockgate_proto::now::Moment;
 use lockgate_proto::rules::Rate;
 
-/// A token bucket: messages per second, with a burst of as many.
+/// A token bucket that takes reservations: a rate, with a burst of one second's worth.
+///
+/// It keeps the moment up to which its messages are spoken for (the virtual scheduling of GCRA), so that those who
+/// must wait each get a place of their own, in the order in which they asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
-    rate: Rate,
-    /// Nanoseconds of credit; one message costs `1 s / rate`.
-    credit: u64,
-    filled: Moment,
+    /// Between two messages.
+    price: Duration,
+    spoken_for: Moment,
 }
 
-const SECOND: u64 = 1_000_000_000;
+const BURST: Duration = Duration::from_secs(1);
 
 impl Bucket {
     fn new(rate: Rate, now: Moment) -> Self {
-        Self { rate, credit: SECOND, filled: now }
+        let nanos = 1_000_000_000 / rate.per_second.max(1);
+        Self { price: Duration::from_nanos(nanos), spoken_for: now }
     }
 
-    /// Takes one message's worth, or says when there will be enough.
-    pub(crate) fn take(&mut self, now: Moment) -> Result<(), Moment> {
-        let age = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(SECOND);
-        self.credit = self.credit.saturating_add(age).min(SECOND);
-        self.filled = now;
-        let price = SECOND / self.rate.per_second.max(1);
-        match self.credit.checked_sub(price) {
-            Some(rest) => {
-                self.credit = rest;
-                Ok(())
-            }
-            None => Err(now + Duration::from_nanos(price - self.credit)),
+    /// Takes a place that is free now.
+    pub(crate) fn take(&mut self, now: Moment) -> bool {
+        let next = self.spoken_for.max(now) + self.price;
+        let free = next.since(now) <= BURST;
+        if free {
+            self.spoken_for = next;
         }
+        free
+    }
+
+    /// Takes the next place, whenever it comes: the moment of it where that is not now.
+    pub(crate) fn reserve(&mut self, now: Moment) -> Option<Moment> {
+        let next = self.spoken_for.max(now) + self.price;
+        self.spoken_for = next;
+        let wait = next.since(now).saturating_sub(BURST);
+        (!wait.is_zero()).then(|| now + wait)
     }
 }
 
@@ -64,20 +70,31 @@ mod tests {
     fn a_burst_of_one_second_passes_and_then_the_rate_holds() {
         let mut bucket = Bucket::new(Rate::per_second(10), at(0));
         for message in 0..10 {
-            assert_eq!(bucket.take(at(0)), Ok(()), "message {message}");
+            assert!(bucket.take(at(0)), "message {message}");
         }
-        assert_eq!(bucket.take(at(0)), Err(at(100)));
-        assert_eq!(bucket.take(at(99)), Err(at(100)));
-        assert_eq!(bucket.take(at(100)), Ok(()));
-        assert_eq!(bucket.take(at(100)), Err(at(200)));
-        let passed = (0..20).filter(|_| bucket.take(at(60_000)).is_ok()).count();
+        for (millis, free) in [(0, false), (99, false), (100, true), (100, false), (200, true)] {
+            assert_eq!(bucket.take(at(millis)), free, "at {millis} ms");
+        }
+        let passed = (0..20).filter(|_| bucket.take(at(60_000))).count();
         assert_eq!(passed, 10, "a rest gives one second's worth, not more");
+    }
+
+    #[test]
+    fn those_who_wait_each_get_a_place_in_the_order_in_which_they_asked() {
+        let mut bucket = Bucket::new(Rate::per_second(10), at(0));
+        for _ in 0..10 {
+            assert_eq!(bucket.reserve(at(0)), None);
+        }
+        assert_eq!(bucket.reserve(at(0)), Some(at(100)));
+        assert_eq!(bucket.reserve(at(0)), Some(at(200)));
+        // The first comes back in its turn and must queue behind the second.
+        assert_eq!(bucket.reserve(at(100)), Some(at(300)));
     }
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
         let mut bucket = Bucket::new(Rate::per_second(1), at(5000));
-        assert_eq!(bucket.take(at(5000)), Ok(()));
-        assert!(bucket.take(at(1000)).is_err());
+        assert!(bucket.take(at(5000)));
+        assert!(!bucket.take(at(1000)));
     }
 }

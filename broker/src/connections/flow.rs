@@ -8,7 +8,7 @@ use lockgate_proto::now::Moment;
 use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::{Fault, Hello, Limits, Scanned, Scanner, SocketType, Version};
 
-use super::judge::{Guard, Refused, Toward, injected};
+use super::judge::{Guard, Memory, Refused, Toward, injected};
 use crate::apps::{AppId, Apps};
 use crate::links::{Link, Reading, StreamKey};
 use crate::queues::Queue;
@@ -41,8 +41,7 @@ struct Lane {
     /// Read, but not yet judged: the rate holds it back.
     held: Bytes,
     held_until: Option<Moment>,
-    /// The most that the message under way may have, in bytes.
-    limit: u64,
+    memory: Memory,
     /// The source has ended.
     ended: bool,
     /// The end has been passed on.
@@ -58,7 +57,7 @@ impl Lane {
             queue: Queue::default(),
             held: Bytes::new(),
             held_until: None,
-            limit: grant.max_message(),
+            memory: Memory::default(),
             ended: false,
             closed: false,
             counted: (0, 0),
@@ -80,7 +79,10 @@ impl Lane {
 
 fn limits(grant: &Grant) -> Limits {
     let peek = if grant.restricts_topics() { grant.longest_topic() } else { 0 };
-    Limits { max_message: grant.max_message(), topic_peek: peek, ..Limits::default() }
+    let usual = Limits::default();
+    // A message in one frame may be as large as the policy says; the judge drops what is larger.
+    let max_frame = usual.max_frame.max(grant.max_message());
+    Limits { max_frame, max_message: grant.max_message(), topic_peek: peek, ..usual }
 }
 
 /// An open connection.
@@ -96,6 +98,8 @@ pub(crate) struct Flow {
     /// PONGs for the application here.
     pongs: BytesMut,
     reading: bool,
+    /// The other node takes nothing more.
+    stopped: bool,
 }
 
 /// What a flow borrows from its surroundings for one call.
@@ -124,6 +128,7 @@ impl Flow {
             there: there.version,
             pongs: BytesMut::new(),
             reading: true,
+            stopped: false,
         }
     }
 
@@ -135,8 +140,18 @@ impl Flow {
         }
     }
 
-    /// Goes on under another grant. Limits on sizes hold from the next connection on.
+    /// The socket type of the application that has the service.
+    pub(crate) fn host_socket(&self, role: Role) -> SocketType {
+        match role {
+            Role::Uses(_) => self.inward.sender,
+            Role::Serves(_) => self.out.sender,
+        }
+    }
+
+    /// Goes on under another grant.
     pub(crate) fn regrant(&mut self, grant: Grant) {
+        self.out.scanner.set_limits(limits(&grant));
+        self.inward.scanner.set_limits(limits(&grant));
         self.grant = grant;
     }
 
@@ -145,22 +160,26 @@ impl Flow {
         [self.out.held_until, self.inward.held_until].into_iter().flatten().min()
     }
 
-    /// Starts with what had arrived before: from the application, and from the other node.
+    /// Starts with what had arrived before: from the application, and from the other node; `first` goes to the
+    /// other node ahead of everything.
     pub(crate) fn begin(
         &mut self,
+        first: Bytes,
         from_app: Bytes,
         from_link: Bytes,
         around: &mut Around<'_, impl Apps>,
     ) -> Outcome {
+        self.out.queue.push(first);
         if let Err(outcome) = self.scan_in(from_link, around) {
             return outcome;
         }
         self.app_sent(from_app, around)
     }
 
-    /// Whether nothing more will be written to the application, and it has yet to close.
-    pub(crate) const fn waits_for_app(&self) -> bool {
-        self.inward.closed && !self.out.ended
+    /// Whether the application has nothing to expect, and has yet to close.
+    pub(crate) fn waits_for_app(&self) -> bool {
+        let told = self.inward.closed && !self.out.ended;
+        told || (self.stopped && !self.inward.closed && self.inward.queue.is_empty())
     }
 
     /// The application sent `bytes`.
@@ -183,7 +202,7 @@ impl Flow {
             sender: self.out.sender,
             toward,
             bucket: around.buckets.as_mut().map(|buckets| &mut buckets.out),
-            limit: &mut self.out.limit,
+            memory: &mut self.out.memory,
             now: around.now,
             tally: around.tally,
             pongs: &mut self.pongs,
@@ -207,7 +226,7 @@ impl Flow {
             sender: self.inward.sender,
             toward: Toward::App(self.here),
             bucket: around.buckets.as_mut().map(|buckets| &mut buckets.inward),
-            limit: &mut self.inward.limit,
+            memory: &mut self.inward.memory,
             now: around.now,
             tally: around.tally,
             pongs: &mut unused,
@@ -232,6 +251,7 @@ impl Flow {
 
     /// The other node wants no more: what the application still sends has no reader.
     pub(crate) fn stopped(&mut self, around: &mut Around<'_, impl Apps>) -> Outcome {
+        self.stopped = true;
         self.out.ended = true;
         self.out.closed = true;
         self.out.queue.clear();

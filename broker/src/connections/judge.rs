@@ -21,6 +21,13 @@ pub(crate) enum Toward {
     App(Version),
 }
 
+/// What a subscriber asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Subscribed,
+    Cancelled,
+}
+
 /// A refusal to be noted once the scan is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -30,6 +37,24 @@ pub(crate) struct Refused {
     /// Whether an application of this node sent it.
     pub(crate) from_here: bool,
 }
+
+/// What one direction remembers between two scans.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// The most that the message under way may have, in bytes.
+    limit: u64,
+    /// The message that was held back has its place in the rate.
+    paid: bool,
+    /// Subscriptions that passed and were not cancelled.
+    topics: usize,
+    /// Bytes of their topics.
+    topic_bytes: usize,
+}
+
+/// Subscriptions of one connection (libzmq keeps every one of them at the publisher).
+const MAX_TOPICS: usize = 10_000;
+/// Bytes of the topics of one connection's subscriptions.
+const MAX_TOPIC_BYTES: usize = 1024 * 1024;
 
 /// Judges what one application sends, at either node.
 pub(crate) struct Guard<'a> {
@@ -42,8 +67,8 @@ pub(crate) struct Guard<'a> {
     /// PONGs for the sender, because nobody else will answer its PING.
     pub(crate) pongs: &'a mut BytesMut,
     pub(crate) refused: &'a mut Option<Refused>,
-    /// The most that the message under way may have, in bytes.
-    pub(crate) limit: &'a mut u64,
+    /// What the direction remembers.
+    pub(crate) memory: &'a mut Memory,
     /// When a held message may go, if [`Verdict::Wait`] was given.
     pub(crate) resume: Option<Moment>,
 }
@@ -66,12 +91,43 @@ impl Guard<'_> {
         Verdict::Drop
     }
 
+    /// A publication beyond the rate is dropped; anything else waits for its place.
+    fn pace(&mut self) -> Verdict {
+        if std::mem::take(&mut self.memory.paid) {
+            return Verdict::Pass;
+        }
+        let Some(bucket) = &mut self.bucket else { return Verdict::Pass };
+        if self.sender.is_publisher() {
+            if bucket.take(self.now) {
+                return Verdict::Pass;
+            }
+            return self.refuse_message(What::Publish, || "messages come faster than the rate allows".into());
+        }
+        let Some(later) = bucket.reserve(self.now) else { return Verdict::Pass };
+        self.memory.paid = true;
+        self.resume = Some(later);
+        Verdict::Wait
+    }
+
+    /// Keeps the count of subscriptions; whether there is room for one more.
+    fn count_topic(&mut self, topic: &[u8], change: Change) -> bool {
+        let memory = &mut *self.memory;
+        if change == Change::Cancelled {
+            memory.topics = memory.topics.saturating_sub(1);
+            memory.topic_bytes = memory.topic_bytes.saturating_sub(topic.len());
+            return true;
+        }
+        memory.topics += 1;
+        memory.topic_bytes += topic.len();
+        memory.topics <= MAX_TOPICS && memory.topic_bytes <= MAX_TOPIC_BYTES
+    }
+
     fn too_large(&mut self) -> Verdict {
-        let limit = *self.limit;
+        let limit = self.memory.limit;
         self.refuse_message(What::Message, || format!("a message is larger than {limit} bytes"))
     }
 
-    fn subscription(&mut self, topic: &[u8], encode: fn(&[u8], Version, &mut BytesMut)) -> CommandVerdict {
+    fn subscription(&mut self, topic: &[u8], change: Change) -> CommandVerdict {
         let allowed = self.sender.is_subscriber() && self.grant.subscribe(topic).is_ok();
         if !allowed {
             self.tally.subscriptions_refused += 1;
@@ -80,10 +136,17 @@ impl Guard<'_> {
             });
             return CommandVerdict::Drop;
         }
+        if !self.count_topic(topic, change) {
+            self.refuse(What::Subscribe, || "one connection has too many subscriptions".into());
+            return CommandVerdict::Close;
+        }
         match self.toward {
             Toward::App(version) if version != Version::V3_1 => {
                 let mut message = BytesMut::with_capacity(topic.len() + 16);
-                encode(topic, version, &mut message);
+                match change {
+                    Change::Subscribed => encode_subscribe(topic, version, &mut message),
+                    Change::Cancelled => encode_cancel(topic, version, &mut message),
+                }
                 CommandVerdict::Replace(message.freeze())
             }
             Toward::App(_) | Toward::Link { .. } => CommandVerdict::Pass,
@@ -126,48 +189,42 @@ fn printable(topic: &[u8]) -> String {
 
 impl Judge for Guard<'_> {
     fn message(&mut self, start: &[u8], size: u64, _more: bool) -> Verdict {
+        // Neither type ever sends a message (RFC 28, RFC 30): a one-way service has no way back.
+        if matches!(self.sender, SocketType::Sub | SocketType::Pull) {
+            return self.refuse_message(What::Message, || "this socket type only receives".into());
+        }
         if size > self.grant.max_message() {
-            *self.limit = self.grant.max_message();
+            self.memory.limit = self.grant.max_message();
             return self.too_large();
         }
-        *self.limit = self.grant.max_message();
+        self.memory.limit = self.grant.max_message();
         // An XSUB's own messages travel upstream under the same topics as those that come down.
         if self.grant.restricts_topics() {
             let Ok(rule) = self.grant.publish(start) else {
                 return self.refuse_message(What::Publish, || "a message's topic is not allowed".into());
             };
-            *self.limit = self.grant.max_message_under(rule);
-            if size > *self.limit {
+            self.memory.limit = self.grant.max_message_under(rule);
+            if size > self.memory.limit {
                 return self.too_large();
             }
         }
-        let Some(bucket) = &mut self.bucket else { return Verdict::Pass };
-        match bucket.take(self.now) {
-            Ok(()) => Verdict::Pass,
-            Err(_) if self.sender.is_publisher() => {
-                self.refuse_message(What::Publish, || "messages come faster than the rate allows".into())
-            }
-            Err(later) => {
-                self.resume = Some(later);
-                Verdict::Wait
-            }
-        }
+        self.pace()
     }
 
     /// A message of which a part has passed can only end with its connection.
     fn part(&mut self, total: u64, _parts: u32) -> PartVerdict {
-        if total <= *self.limit {
+        if total <= self.memory.limit {
             return PartVerdict::Pass;
         }
-        let limit = *self.limit;
+        let limit = self.memory.limit;
         self.refuse(What::Message, || format!("the parts of a message add up to more than {limit} bytes"));
         PartVerdict::Close
     }
 
     fn command(&mut self, command: Command<'_>) -> CommandVerdict {
         match command {
-            Command::Subscribe(topic) => self.subscription(topic, encode_subscribe),
-            Command::Cancel(topic) => self.subscription(topic, encode_cancel),
+            Command::Subscribe(topic) => self.subscription(topic, Change::Subscribed),
+            Command::Cancel(topic) => self.subscription(topic, Change::Cancelled),
             Command::Ping { context, .. } => self.ping(context),
             Command::Pong { .. } => match self.toward {
                 Toward::Link { peer, .. } => pass_if(peer == Version::V3_1),

@@ -11,12 +11,22 @@ use crate::links::LinkId;
 use crate::rates::Buckets;
 use crate::services::Role;
 
-/// Lets a flow begin with what has already arrived: from the application, and from the other node.
+/// What a flow begins with.
+pub(crate) struct Early {
+    /// For the other node, ahead of everything.
+    pub(crate) first: Bytes,
+    /// What the application has sent already.
+    pub(crate) from_app: Bytes,
+    /// What the other node has sent already.
+    pub(crate) from_link: Bytes,
+}
+
+/// Lets a flow begin.
 pub(crate) fn begin(
     mut connection: Connection,
     flow: Flow,
     link: LinkId,
-    (from_app, from_link): (Bytes, Bytes),
+    early: Early,
     turn: &mut Turn<'_, impl Apps>,
 ) -> Option<Connection> {
     let tally = turn.desk.tally(connection.role);
@@ -25,7 +35,9 @@ pub(crate) fn begin(
     turn.desk.streams.insert((link, flow.stream), turn.app);
     connection.link = Some(link);
     connection.deadline = None;
-    with_flow(connection, Box::new(flow), turn, |flow, around| flow.begin(from_app, from_link, around))
+    with_flow(connection, Box::new(flow), turn, |flow, around| {
+        flow.begin(early.first, early.from_app, early.from_link, around)
+    })
 }
 
 /// Lets a flow do something and draws the consequence; `None` where it is over.
@@ -48,7 +60,7 @@ pub(crate) fn with_flow<A: Apps>(
         link: &mut neighbour.link,
         tally,
         buckets: flow.grant.rate().map(|rate| {
-            let shared = buckets.entry((connection.role, link));
+            let shared = buckets.entry((connection.role, link, rate));
             shared.or_insert_with(|| Buckets::new(rate, turn.now))
         }),
         now: turn.now,

@@ -5,6 +5,7 @@ use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::{HANDSHAKE_TOTAL, Handshake, Hello};
 
 use super::flow::Flow;
+use super::open::Early;
 use super::opening::{Answer, Refusal, Request};
 use super::{Connection, Known, MAX_PROPERTIES, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
@@ -16,7 +17,6 @@ use crate::services::{OfferId, Role};
 pub(crate) struct Meeting {
     link: LinkId,
     stream: StreamKey,
-    grant: Grant,
     /// The application elsewhere.
     user: Hello,
     /// `None` until the connection stands.
@@ -70,15 +70,17 @@ pub(crate) fn refuse(link: LinkId, stream: StreamKey, refusal: Refusal, desk: &m
     // A stream that takes nothing any more needs no answer.
     let _ = link.write(stream, &mut [Answer::Refused(refusal).encode()]);
     link.finish(stream);
+    // Unread, the other direction would keep its place among the peer's streams for ever.
+    link.ignore(stream);
 }
 
 /// Calls the application of the offer.
 pub(crate) fn dial(agreed: Agreed, turn: &mut Turn<'_, impl Apps>) -> Connection {
-    let Agreed { offer, link, stream, grant, user, early } = agreed;
+    let Agreed { offer, link, stream, user, early, .. } = agreed;
     turn.desk.streams.insert((link, stream), turn.app);
     turn.apps.dial(turn.app, offer);
     let input = BytesMut::new();
-    let meeting = Meeting { link, stream, grant, user, handshake: None, input, early };
+    let meeting = Meeting { link, stream, user, handshake: None, input, early };
     Connection {
         role: Role::Serves(offer),
         link: Some(link),
@@ -131,8 +133,8 @@ pub(crate) fn from_app(
         connection.phase = Phase::Meeting(meeting);
         return Some(connection);
     };
-    let Meeting { link, stream, grant, user, input, early, .. } = *meeting;
-    let meant = Meant { link, stream, grant, user, early };
+    let Meeting { link, stream, user, input, early, .. } = *meeting;
+    let meant = Meant { link, stream, user, early };
     admit(connection, meant, &hello, input.freeze(), turn)
 }
 
@@ -140,7 +142,6 @@ pub(crate) fn from_app(
 struct Meant {
     link: LinkId,
     stream: StreamKey,
-    grant: Grant,
     user: Hello,
     early: Bytes,
 }
@@ -161,7 +162,7 @@ pub(crate) fn pair(
         return None;
     }
     let Known { input, hello, .. } = known;
-    admit(connection, Meant { link, stream, grant, user, early }, &hello, input.freeze(), turn)
+    admit(connection, Meant { link, stream, user, early }, &hello, input.freeze(), turn)
 }
 
 /// Both applications are known: the other node hears of ours, and messages pass.
@@ -172,19 +173,25 @@ fn admit(
     from_app: Bytes,
     turn: &mut Turn<'_, impl Apps>,
 ) -> Option<Connection> {
-    let Meant { link, stream, grant, user, early } = meant;
+    let Meant { link, stream, user, early } = meant;
+    // The rules may have changed while the application was on its way.
+    let grant = match turn.desk.judge(connection.role, link, user.socket_type) {
+        Ok(grant) => grant,
+        Err(denial) => {
+            let from = turn.desk.name_of(link);
+            turn.desk.deny(from, connection.role, user.socket_type, denial.to_string(), turn.now);
+            refuse(link, stream, Refusal::Denied, turn.desk);
+            return None;
+        }
+    };
     if !fits(&grant, hello, &user) || hello.properties.len() > MAX_PROPERTIES {
         turn.desk.tally(connection.role).faults += 1;
         refuse(link, stream, Refusal::Mismatch, turn.desk);
         return None;
     }
-    // A new stream has credit for far more than this.
-    if turn.desk.link(link).write(stream, &mut [Answer::Open(hello.clone()).encode()]) != Some(1) {
-        turn.desk.drop_stream(link, stream);
-        return None;
-    }
     let flow = Flow::new(stream, grant, hello, &user);
-    open::begin(connection, flow, link, (from_app, early), turn)
+    let first = Answer::Open(hello.clone()).encode();
+    open::begin(connection, flow, link, Early { first, from_app, from_link: early }, turn)
 }
 
 impl Meeting {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::Hello;
 
 use super::flow::Flow;
+use super::open::Early;
 use super::opening::{Answer, Refusal, Request};
 use super::{Connection, HOLD, Known, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
@@ -37,8 +37,9 @@ pub(crate) struct Seeking {
 /// The node that is being asked.
 struct Asked {
     link: LinkId,
-    grant: Grant,
     stream: Option<StreamKey>,
+    /// What of the request has found no room yet.
+    unsent: Bytes,
     answer: BytesMut,
 }
 
@@ -82,8 +83,9 @@ pub(crate) fn ask_next(
     let mut denied = None;
     while let Some(link) = seeking.candidates.pop() {
         match turn.desk.judge(role, link, seeking.hello().socket_type) {
-            Ok(grant) => {
-                seeking.asked = Some(Asked { link, grant, stream: None, answer: BytesMut::new() });
+            Ok(_) => {
+                let (unsent, answer) = (Bytes::new(), BytesMut::new());
+                seeking.asked = Some(Asked { link, stream: None, unsent, answer });
                 let patience = if seeking.candidates.is_empty() { HOLD } else { PATIENCE };
                 connection.link = Some(link);
                 connection.deadline = Some((now + patience).min(seeking.until));
@@ -119,13 +121,18 @@ pub(crate) fn request(seeking: &mut Seeking, turn: &mut Turn<'_, impl Apps>) {
         turn.desk.hopeful.insert(turn.app);
         return;
     };
-    let bytes = Request { service, hello: seeking.known.hello.clone() }.encode();
-    // A new stream has credit for far more than this.
-    if link.write(stream, &mut [bytes]) == Some(1) {
-        asked.stream = Some(stream);
-        turn.desk.streams.insert((asked.link, stream), turn.app);
-    } else {
-        link.reset(stream);
+    asked.unsent = Request { service, hello: seeking.known.hello.clone() }.encode();
+    asked.stream = Some(stream);
+    turn.desk.streams.insert((asked.link, stream), turn.app);
+    send_request(asked, turn.desk);
+}
+
+/// Writes what is left of the request; other streams may have taken all the room there is.
+fn send_request(asked: &mut Asked, desk: &mut Desk) {
+    let Some(stream) = asked.stream.filter(|_| !asked.unsent.is_empty()) else { return };
+    let mut chunks = [std::mem::take(&mut asked.unsent)];
+    if desk.link(asked.link).write(stream, &mut chunks) == Some(0) {
+        [asked.unsent] = chunks;
     }
 }
 
@@ -162,10 +169,12 @@ pub(crate) fn answered(
     mut seeking: Box<Seeking>,
     turn: &mut Turn<'_, impl Apps>,
 ) -> Option<Connection> {
-    let Some(Asked { link, stream: Some(stream), answer, .. }) = &mut seeking.asked else {
+    let Some(asked @ Asked { stream: Some(_), .. }) = &mut seeking.asked else {
         connection.phase = Phase::Seeking(seeking);
         return Some(connection);
     };
+    send_request(asked, turn.desk);
+    let Asked { link, stream: Some(stream), answer, .. } = asked else { return None };
     let (link, stream) = (*link, *stream);
     let reading = turn.desk.link(link).read(stream, &mut |bytes| {
         answer.extend_from_slice(&bytes);
@@ -214,15 +223,27 @@ fn admit(
     turn: &mut Turn<'_, impl Apps>,
 ) -> Option<Connection> {
     let Seeking { mut known, place, asked, .. } = *seeking;
-    let Some(Asked { link, grant, stream: Some(stream), answer }) = asked else { return None };
+    let Some(Asked { link, stream: Some(stream), answer, .. }) = asked else { return None };
+    // The rules may have changed while the answer was on its way.
+    let role = Role::Uses(place);
+    let grant = match turn.desk.judge(role, link, known.hello.socket_type) {
+        Ok(grant) => grant,
+        Err(denial) => {
+            let (from, socket) = (turn.desk.name.clone(), known.hello.socket_type);
+            turn.desk.deny(from, role, socket, denial.to_string(), turn.now);
+            turn.desk.drop_stream(link, stream);
+            return None;
+        }
+    };
     let mut ready = BytesMut::new();
     known.handshake.answer(theirs, &mut ready);
     let fitting = fits(&grant, theirs, &known.hello);
     if !fitting || !write_whole(turn.app, ready, turn.apps) {
-        turn.desk.tally(Role::Uses(place)).faults += 1;
+        turn.desk.tally(role).faults += 1;
         turn.desk.drop_stream(link, stream);
         return None;
     }
     let flow = Flow::new(stream, grant, &known.hello, theirs);
-    open::begin(connection, flow, link, (known.input.freeze(), answer.freeze()), turn)
+    let (from_app, from_link) = (known.input.freeze(), answer.freeze());
+    open::begin(connection, flow, link, Early { first: Bytes::new(), from_app, from_link }, turn)
 }

@@ -136,6 +136,13 @@ impl Scanner {
         }
     }
 
+    /// Goes on under other limits. The judge may be shown more of a first frame than it now needs: what was held
+    /// back for it is judged as it stands.
+    pub fn set_limits(&mut self, limits: Limits) {
+        let peek = limits.topic_peek.min(MAX_PEEK).max(self.limits.topic_peek);
+        self.limits = Limits { topic_peek: peek, ..limits };
+    }
+
     /// Takes the next chunk of the stream and calls `emit` for each maximal run of accepted bytes, in order.
     ///
     /// A subscription (in either form) that passes is emitted as a 3.1 command, whatever the sender speaks.
