@@ -19,12 +19,14 @@ use crate::connections::flow::Outcome;
 use crate::connections::{Connection, Phase, Turn, open, uses};
 use crate::denials::{Denial, Denials};
 use crate::desk::{Desk, Neighbour};
-use crate::links::{Link, LinkId, LinkReport, News, StreamKey};
+use crate::links::{Link, LinkId, LinkReport, News, StreamKey, Wire};
 use crate::services::{Offer, OfferId, Tally, Use, UseId};
 use from_links::Arrival;
 
 /// Applications' connections at a time, all services together.
 pub const MAX_CONNECTIONS: usize = 4096;
+/// Application connections that one other node may have here at a time.
+pub const MAX_SERVED: usize = 1024;
 /// Connections that have not finished their handshake, at a time.
 pub const MAX_HANDSHAKES: usize = 128;
 
@@ -80,6 +82,8 @@ pub struct Broker {
     /// Connections in their greeting.
     greeting: usize,
     stopping: bool,
+    /// Whose datagrams go first in the next transmission.
+    first_link: usize,
     /// Streams that ended while datagrams came in.
     lost: Vec<(LinkId, News)>,
     /// Kept for its capacity.
@@ -118,6 +122,7 @@ impl Broker {
             next_app: 1,
             greeting: 0,
             stopping: false,
+            first_link: 0,
             lost: Vec::new(),
             news: Vec::new(),
         }
@@ -147,12 +152,19 @@ impl Broker {
         self.forget_late_arrivals(now);
     }
 
-    /// Hands every datagram that is due to `send` with its link, until that answers that it takes no more.
-    pub fn transmit(&mut self, now: Moment, send: &mut impl FnMut(LinkId, &[u8]) -> bool) {
-        for (place, neighbour) in self.desk.neighbours.iter_mut().enumerate() {
-            let id = link_id(place);
-            neighbour.link.transmit(now, &mut |datagram| send(id, datagram));
+    /// Hands every datagram that is due to `wire`, while that has room; the links take turns at being first.
+    pub fn transmit(&mut self, now: Moment, wire: &mut impl Wire) {
+        let links = self.desk.neighbours.len();
+        for turn in 0..links {
+            let place = (self.first_link + turn) % links;
+            self.desk.neighbours[place].link.transmit(link_id(place), now, wire);
         }
+        self.first_link = self.first_link.wrapping_add(1) % links.max(1);
+    }
+
+    /// Whether the other nodes have acknowledged everything that was ended in order.
+    pub fn is_flushed(&self) -> bool {
+        self.desk.neighbours.iter().all(|neighbour| !neighbour.reachable || neighbour.link.is_flushed())
     }
 
     /// The tunnel to the other node answers (again).
@@ -310,17 +322,22 @@ fn rejudge<A: Apps>(connection: Connection, turn: &mut Turn<'_, A>) -> Option<Co
         return Some(connection);
     };
     let socket = flow.user_socket(connection.role);
+    let host = flow.host_socket(connection.role);
     match turn.desk.judge(connection.role, link, socket) {
-        Ok(grant) => {
+        Ok(grant) if grant.host_sockets().contains(&host) => {
             let (mut connection, phase) = connection.take_phase();
             let Phase::Open(mut flow) = phase else { return None };
             flow.regrant(grant);
             connection.phase = Phase::Open(flow);
             Some(connection)
         }
-        Err(denial) => {
+        refused => {
             let from = turn.desk.user_name(connection.role, link);
-            turn.desk.deny(from, connection.role, socket, denial.to_string(), turn.now);
+            let reason = match refused {
+                Err(denial) => denial.to_string(),
+                Ok(_) => format!("the service is not offered by a {} any more", host.name()),
+            };
+            turn.desk.deny(from, connection.role, socket, reason, turn.now);
             open::close(&connection, flow, Outcome::Gone, turn);
             None
         }

@@ -9,7 +9,7 @@ mod clock;
 mod plain;
 mod stream;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use lockgate_proto::device::LinkDatagram;
 use lockgate_proto::now::Moment;
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
-    Incoming, ServerConfig, StreamEvent, TransportConfig, ValidationTokenConfig, VarInt,
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, EndpointEvent,
+    Event, Incoming, ServerConfig, StreamEvent, TransportConfig, ValidationTokenConfig, VarInt,
 };
 
 use clock::LinkClock;
@@ -73,13 +73,30 @@ const SEGMENTS: usize = 44;
 const MAX_LEAVING: usize = 4;
 /// A shorter datagram could not be answered with a stateless reset (RFC 9000, 10.3.3).
 const MIN_DATAGRAM: usize = 29;
-const INTAKE: usize = 128 * 1024;
+/// Received datagrams share blocks of this size; a byte that waits in a stalled stream keeps a block alive.
+const INTAKE: usize = 16 * 1024;
+/// Between two attempts to connect, after a connection that did not last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A connection that lived so long was a good one.
+const LASTING: Duration = Duration::from_secs(10);
 const NO_ADDRESS: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
 struct Half {
     handle: ConnectionHandle,
     connection: Connection,
+    since: Moment,
+}
+
+/// Where a link's datagrams go.
+pub trait Wire {
+    /// Whether more is welcome.
+    fn has_room(&self) -> bool;
+
+    /// Takes a datagram for the node of `link`.
+    fn send(&mut self, link: LinkId, datagram: &[u8]);
 }
 
 /// One link; see the module.
@@ -98,6 +115,13 @@ pub struct Link {
     scratch: Vec<u8>,
     replies: VecDeque<Vec<u8>>,
     deadline: Option<Moment>,
+    /// Streams whose end the other node has not acknowledged.
+    ending: BTreeSet<StreamKey>,
+    /// How long to wait before the next attempt to connect, and until when.
+    pause: Duration,
+    pause_until: Option<Moment>,
+    /// Who may send first in the next transmission.
+    first: Side,
 }
 
 impl Link {
@@ -118,7 +142,7 @@ impl Link {
             .migration(false)
             .time_source(Arc::new(Plain))
             .validation_token_config(no_tokens)
-            .max_incoming(MAX_LEAVING);
+            .max_incoming(1);
         let cids = u64::from_be_bytes(first_eight(&seed));
         let mut client = ClientConfig::new(Arc::new(Plain));
         client.transport_config(Arc::new(using)).initial_dst_cid_provider(Arc::new(move || {
@@ -145,6 +169,10 @@ impl Link {
             scratch: Vec::with_capacity(SEGMENTS * usize::from(mtu)),
             replies: VecDeque::new(),
             deadline: None,
+            ending: BTreeSet::new(),
+            pause: FIRST_PAUSE,
+            pause_until: None,
+            first: Side::Uses,
         }
     }
 
@@ -192,7 +220,7 @@ impl Link {
                     half.connection.handle_event(event);
                 }
             }
-            Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, at, news),
+            Some(DatagramEvent::NewConnection(incoming)) => self.admit(incoming, at, now, news),
             Some(DatagramEvent::Response(reply)) if self.replies.len() < MAX_LEAVING => {
                 self.replies.push_back(self.scratch[..reply.size].to_vec());
             }
@@ -201,35 +229,53 @@ impl Link {
     }
 
     /// The other node begins anew, after a restart perhaps: its old connection is over.
-    fn admit(&mut self, incoming: Incoming, at: Instant, news: &mut Vec<News>) {
-        if self.leaving.len() >= MAX_LEAVING {
-            self.endpoint.ignore(incoming);
-            return;
-        }
+    fn admit(&mut self, incoming: Incoming, at: Instant, now: Moment, news: &mut Vec<News>) {
         self.scratch.clear();
         let Ok((handle, connection)) = self.endpoint.accept(incoming, at, &mut self.scratch, None) else {
             return;
         };
-        if let Some(mut old) = self.serves.replace(Half { handle, connection }) {
+        if let Some(mut old) = self.serves.replace(Half { handle, connection, since: now }) {
             old.connection.close(at, VarInt::from_u32(0), Bytes::new());
-            self.leaving.push(old);
+            self.leave(old);
+            self.ending.retain(|stream| stream.side != Side::Serves);
             news.push(News::Lost(Side::Serves));
         }
         self.serves_generation = self.next_generation();
     }
 
-    /// Makes sure that a connection for our own streams is open or on its way.
-    fn connect(&mut self, now: Moment) {
-        if self.uses.is_some() {
+    /// Keeps a connection until it has said goodbye, or until too many others have something to say.
+    fn leave(&mut self, half: Half) {
+        if half.connection.is_drained() {
             return;
         }
-        let at = self.clock.at(now);
-        if let Ok((handle, connection)) =
-            self.endpoint.connect(at, self.client.clone(), NO_ADDRESS, "lockgate")
-        {
-            self.generation = self.next_generation();
-            self.uses = Some(Half { handle, connection });
+        if self.leaving.len() == MAX_LEAVING {
+            let oldest = self.leaving.remove(0);
+            self.endpoint.handle_event(oldest.handle, EndpointEvent::drained());
         }
+        self.leaving.push(half);
+    }
+
+    /// Makes sure that a connection for our own streams is open or on its way.
+    fn connect(&mut self, now: Moment) {
+        if self.uses.is_some() || self.pause_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.pause_until = None;
+        let at = self.clock.at(now);
+        let client = self.client.clone();
+        if let Ok((handle, connection)) = self.endpoint.connect(at, client, NO_ADDRESS, "lockgate") {
+            self.generation = self.next_generation();
+            self.uses = Some(Half { handle, connection, since: now });
+        }
+    }
+
+    /// A connection of ours that did not last is not tried again at once.
+    fn pause_after(&mut self, lost: &Half, now: Moment) {
+        if now.since(lost.since) >= LASTING {
+            self.pause = FIRST_PAUSE;
+        }
+        self.pause_until = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     fn next_generation(&self) -> u32 {
@@ -274,10 +320,19 @@ impl Link {
         self.deadline
     }
 
+    /// Whether the other node has acknowledged the end of every stream that we ended.
+    pub fn is_flushed(&self) -> bool {
+        self.ending.is_empty()
+    }
+
     /// Collects what the connections have to tell.
-    pub fn drive(&mut self, news: &mut Vec<News>) {
+    pub fn drive(&mut self, now: Moment, news: &mut Vec<News>) {
+        if self.pause_until.is_some_and(|until| until <= now) {
+            self.pause_until = None;
+            news.push(News::Ready);
+        }
         for side in [Side::Uses, Side::Serves] {
-            self.drive_side(side, news);
+            self.drive_side(side, now, news);
         }
         let endpoint = &mut self.endpoint;
         self.leaving.retain_mut(|half| {
@@ -287,7 +342,7 @@ impl Link {
         });
     }
 
-    fn drive_side(&mut self, side: Side, news: &mut Vec<News>) {
+    fn drive_side(&mut self, side: Side, now: Moment, news: &mut Vec<News>) {
         let generation = self.generation_of(side);
         let slot = match side {
             Side::Uses => &mut self.uses,
@@ -309,16 +364,28 @@ impl Link {
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => news.push(News::Opened),
                 Event::Stream(StreamEvent::Readable { id }) => news.push(News::Readable(key(id))),
                 Event::Stream(StreamEvent::Writable { id }) => news.push(News::Writable(key(id))),
-                Event::Stream(StreamEvent::Stopped { id, .. }) => news.push(News::Stopped(key(id))),
+                Event::Stream(StreamEvent::Stopped { id, .. }) => {
+                    self.ending.remove(&key(id));
+                    news.push(News::Stopped(key(id)));
+                }
+                Event::Stream(StreamEvent::Finished { id }) => {
+                    self.ending.remove(&key(id));
+                }
                 _ => {}
             }
         }
         exchange_events(&mut self.endpoint, half);
-        if lost {
-            news.push(News::Lost(side));
-            if let Some(half) = slot.take().filter(|half| !half.connection.is_drained()) {
-                self.leaving.push(half);
+        if !lost {
+            return;
+        }
+        let half = slot.take();
+        news.push(News::Lost(side));
+        self.ending.retain(|stream| stream.side != side);
+        if let Some(half) = half {
+            if side == Side::Uses {
+                self.pause_after(&half, now);
             }
+            self.leave(half);
         }
     }
 
@@ -339,21 +406,23 @@ impl Link {
         }
     }
 
-    /// Hands every datagram that is due to `send`, until it answers that it takes no more.
-    pub fn transmit(&mut self, now: Moment, send: &mut impl FnMut(&[u8]) -> bool) {
+    /// Hands every datagram that is due to `wire`, while that has room. `id` is this link's name.
+    pub fn transmit(&mut self, id: LinkId, now: Moment, wire: &mut impl Wire) {
         if self.clock.is_stopped() {
             return;
         }
         while let Some(reply) = self.replies.pop_front() {
-            send(&reply);
+            wire.send(id, &reply);
         }
         let at = self.clock.at(now);
-        let halves = [&mut self.uses, &mut self.serves];
-        for half in halves.into_iter().flatten().chain(&mut self.leaving) {
-            if !transmit_half(half, at, &mut self.scratch, send) {
-                break;
-            }
+        let mut halves = [&mut self.uses, &mut self.serves];
+        if self.first == Side::Serves {
+            halves.reverse();
         }
+        for half in halves.into_iter().flatten().chain(&mut self.leaving) {
+            transmit_half(half, id, at, &mut self.scratch, wire);
+        }
+        self.first = if self.first == Side::Uses { Side::Serves } else { Side::Uses };
         self.note_deadline();
     }
 
@@ -365,33 +434,25 @@ impl Link {
         let halves = [&mut self.uses, &mut self.serves];
         let all = halves.into_iter().flatten().chain(&mut self.leaving);
         let next = all.filter_map(|half| half.connection.poll_timeout()).min();
-        self.deadline = next.map(|due| self.clock.moment(due));
+        let next = next.map(|due| self.clock.moment(due));
+        self.deadline = [next, self.pause_until].into_iter().flatten().min();
     }
 }
 
-/// Sends what one connection has; false where `send` took no more.
-fn transmit_half(
-    half: &mut Half,
-    at: Instant,
-    scratch: &mut Vec<u8>,
-    send: &mut impl FnMut(&[u8]) -> bool,
-) -> bool {
-    loop {
+/// Sends what one connection has, while there is room: what QUIC counts as sent must not be lost here.
+fn transmit_half(half: &mut Half, id: LinkId, at: Instant, scratch: &mut Vec<u8>, wire: &mut impl Wire) {
+    while wire.has_room() {
         scratch.clear();
-        let Some(due) = half.connection.poll_transmit(at, SEGMENTS, scratch) else { return true };
-        let mut room = true;
+        let Some(due) = half.connection.poll_transmit(at, SEGMENTS, scratch) else { return };
         for datagram in scratch[..due.size].chunks(due.segment_size.unwrap_or(due.size)) {
             // A short header's payload may end in PADDING frames, which are zeros (RFC 9000, 19.1).
             if datagram.len() < MIN_DATAGRAM && datagram[0] & 0x80 == 0 {
                 let mut padded = [0; MIN_DATAGRAM];
                 padded[..datagram.len()].copy_from_slice(datagram);
-                room = send(&padded);
+                wire.send(id, &padded);
             } else {
-                room = send(datagram);
+                wire.send(id, datagram);
             }
-        }
-        if !room {
-            return false;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use lockgate_broker::apps::Apps;
 use lockgate_broker::broker::{Broker, Setup};
 use lockgate_broker::denials::Denial;
-use lockgate_broker::links::LinkId;
+use lockgate_broker::links::{LinkId, Wire};
 use lockgate_broker::services::{Offer, Use};
 use lockgate_proto::device::{
     AddPeerError, Content, Device, Event as TunnelEvent, PeerConfig, PeerId, PeerStatus,
@@ -73,6 +73,28 @@ pub struct PeerReport {
     pub name: Arc<str>,
     /// How its tunnel is doing.
     pub tunnel: PeerStatus,
+}
+
+/// The broker's way into the tunnel.
+struct Tunnel<'a, O> {
+    device: &'a mut Device,
+    peers: &'a [Known],
+    discards: &'a mut Discards,
+    now: Now,
+    out: &'a mut O,
+}
+
+impl<O: Outbox> Wire for Tunnel<'_, O> {
+    fn has_room(&self) -> bool {
+        self.out.has_room()
+    }
+
+    fn send(&mut self, link: LinkId, datagram: &[u8]) {
+        let peer = self.peers[link.0 as usize].id;
+        if let Err(reason) = self.device.send_link(peer, datagram, self.now, self.out) {
+            self.discards.note(reason);
+        }
+    }
 }
 
 struct Known {
@@ -188,12 +210,7 @@ impl Node {
         }
         self.broker.settle(now.instant, apps);
         let Self { device, broker, peers, discards, .. } = self;
-        broker.transmit(now.instant, &mut |link, datagram| {
-            if let Err(reason) = device.send_link(peers[link.0 as usize].id, datagram, now, out) {
-                discards.note(reason);
-            }
-            out.has_room()
-        });
+        broker.transmit(now.instant, &mut Tunnel { device, peers, discards, now, out });
         while let Some(denial) = self.broker.poll_denial() {
             self.note(Event::Denied(denial));
         }

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use lockgate_proto::device::LinkDatagram;
 use lockgate_proto::now::Moment;
 
-use super::Broker;
+use super::{Broker, MAX_CONNECTIONS, MAX_SERVED};
 use crate::apps::{AppId, Apps};
 use crate::connections::flow::Outcome;
 use crate::connections::opening::{Refusal, Request};
@@ -15,8 +15,8 @@ use crate::connections::{Connection, Phase, Turn, open, serves, uses};
 use crate::links::{LinkId, News, Reading, Side, StreamKey};
 use crate::services::Reach;
 
-/// Streams whose request has not arrived, at a time.
-const MAX_ARRIVALS: usize = 256;
+/// Streams of one node whose request has not arrived, at a time.
+const MAX_ARRIVALS: usize = 64;
 /// How long a stream's request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// More than any request.
@@ -45,7 +45,7 @@ impl Broker {
         for place in 0..self.desk.neighbours.len() {
             let link = super::link_id(place);
             let mut news = std::mem::take(&mut self.news);
-            self.desk.link(link).drive(&mut news);
+            self.desk.link(link).drive(now, &mut news);
             for item in news.drain(..) {
                 self.handle_news(link, item, now, apps);
             }
@@ -95,7 +95,8 @@ impl Broker {
 
     fn accept_streams(&mut self, link: LinkId, now: Moment, apps: &mut impl Apps) {
         while let Some(stream) = self.desk.link(link).accept() {
-            if self.stopping || self.arrivals.len() >= MAX_ARRIVALS {
+            let waiting = self.arrivals.keys().filter(|(other, _)| *other == link).count();
+            if self.stopping || waiting >= MAX_ARRIVALS {
                 self.desk.link(link).reset(stream);
                 continue;
             }
@@ -132,6 +133,11 @@ impl Broker {
     /// Finds the application for a request that this node agrees to.
     fn serve<A: Apps>(&mut self, agreed: Agreed, now: Moment, apps: &mut A) {
         let place = agreed.offer.0;
+        let served = self.desk.streams.keys().filter(|(link, _)| *link == agreed.link).count();
+        if self.connections.len() >= MAX_CONNECTIONS || served >= MAX_SERVED {
+            serves::refuse(agreed.link, agreed.stream, Refusal::Unreachable, &mut self.desk);
+            return;
+        }
         match self.desk.offers[place].reach {
             Reach::Dial => {
                 let app = self.new_app();

@@ -77,12 +77,23 @@ impl Link {
     pub fn finish(&mut self, key: StreamKey) {
         if let Some(half) = self.half(key) {
             // An error means that the stream has ended already.
-            let _ = half.connection.send_stream(key.id).finish();
+            if half.connection.send_stream(key.id).finish().is_ok() {
+                self.ending.insert(key);
+            }
+        }
+    }
+
+    /// Wants nothing more from the other node on a stream that we have ended ourselves.
+    pub fn ignore(&mut self, key: StreamKey) {
+        if let Some(half) = self.half(key) {
+            // An error means that everything has been read already.
+            let _ = half.connection.recv_stream(key.id).stop(VarInt::from_u32(0));
         }
     }
 
     /// Gives both directions up.
     pub fn reset(&mut self, key: StreamKey) {
+        self.ending.remove(&key);
         if let Some(half) = self.half(key) {
             // Errors mean that the direction has ended already.
             let _ = half.connection.send_stream(key.id).reset(VarInt::from_u32(0));
