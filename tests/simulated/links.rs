@@ -1,0 +1,53 @@
+//! Messages over links of every quality.
+
+use std::time::Duration;
+
+use crate::world::network::Weather;
+use crate::world::{World, fixture};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Everything flows for a minute under `weather`; what may move are `excused` counters.
+fn flows_under(weather: Weather, excused: &[&'static str]) -> World {
+    let mut world = fixture::trio(1);
+    world.network.weather = weather;
+    world.excuse(excused);
+    fixture::applications(&mut world);
+    world.run(MINUTE);
+    assert!(world.ledger.arrived > 1500, "only {} messages arrived", world.ledger.arrived);
+    world.network.weather = Weather::FINE;
+    world.conclude(MINUTE);
+    fixture::nothing_broke(&world);
+    world
+}
+
+#[test]
+fn messages_cross_a_perfect_link_and_no_counter_moves() {
+    let world = flows_under(Weather::FINE, &[]);
+    for host in &world.hosts {
+        let others = host.discards().into_iter().filter(|(name, _)| *name != "unknown_index");
+        assert_eq!(others.count(), 0, "{:?}", host.discards());
+    }
+}
+
+#[test]
+fn messages_cross_a_link_that_loses_a_fifth() {
+    flows_under(Weather { loss: 200, ..Weather::FINE }, &["unknown_index", "stale_initiation"]);
+}
+
+#[test]
+fn messages_cross_a_link_that_reorders_and_duplicates() {
+    let weather = Weather { reorder: 200, duplicate: 200, jitter: Duration::from_millis(5), ..Weather::FINE };
+    let world = flows_under(weather, &["replayed", "unknown_index", "stale_initiation", "rate_limited"]);
+    assert!(world.hosts.iter().any(|host| host.discards().contains_key("replayed")));
+}
+
+#[test]
+fn corrupted_datagrams_change_nothing_but_counters() {
+    let weather = Weather { corrupt: 100, ..Weather::FINE };
+    let counters =
+        ["malformed", "bad_mac", "not_authentic", "unknown_index", "replayed", "expired", "stale_initiation"];
+    let world = flows_under(weather, &counters);
+    let counted: u64 = world.hosts.iter().flat_map(|host| host.discards().into_values()).sum();
+    assert!(counted > 0 && world.network.corrupted + 3 >= counted, "{counted} of {}", world.network.corrupted);
+}
