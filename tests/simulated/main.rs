@@ -11,4 +11,5 @@ mod restarts;
 mod roaming;
 mod sessions;
 mod strangers;
+mod walks;
 mod world;

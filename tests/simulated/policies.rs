@@ -17,16 +17,15 @@ fn report(world: &World, host: usize, service: &str) -> ServiceReport {
     all.into_iter().find(|report| &*report.service == service).expect("a service of the host")
 }
 
-/// A policy that also allows vibration, and everybody.
+/// A policy that also allows vibration, and another reader.
 fn wider() -> String {
-    POLICY.replace("topics = [\"temp.\"]", "topics = [\"temp.\", \"vib.\"]").replace(
-        "from = \"node=south\"\nto = \"tele\"",
-        "from = \"any\"\nto = \"tele\"",
-    )
+    let vibration = "topics = [\"temp.\", \"vib.\"]";
+    let policy = POLICY.replace("topics = [\"temp.\"]", vibration);
+    format!("{policy}[[allow]]\nid = \"east\"\nfrom = \"node=east\"\nto = \"tele\"\n{vibration}\n")
 }
 
 fn with(policies: [&str; 3], seed: u64) -> World {
-    World::new(seed_or(seed), fixture::plans(policies))
+    World::new(seed_or(seed), fixture::plans(policies), false)
 }
 
 /// A publisher that sends everything to everybody, and a subscriber to everything.

@@ -62,12 +62,12 @@ pub(crate) fn seed_or(default: u64) -> u64 {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, plans: Vec<HostPlan>) -> Self {
+    pub(crate) fn new(seed: u64, plans: Vec<HostPlan>, keepalives: bool) -> Self {
         let mut random = Random::new(seed);
         let names: Vec<&'static str> = plans.iter().map(|plan| plan.name).collect();
         let identities: Vec<PrivateKey> = names.iter().map(|_| PrivateKey::generate(&mut random)).collect();
         let addresses: Vec<SocketAddr> = (1..).take(names.len()).map(address).collect();
-        let mut known = host::acquaint(&names, &identities, &addresses, &mut random).into_iter();
+        let mut known = host::acquaint(&names, &identities, &addresses, keepalives, &mut random).into_iter();
         let base = Clock::start().std_base();
         let plans = plans.into_iter().zip(identities).zip(addresses);
         let hosts = plans.map(|((plan, identity), address)| {

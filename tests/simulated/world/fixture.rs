@@ -77,7 +77,12 @@ pub(crate) fn plans(policies: [&str; 3]) -> Vec<HostPlan> {
 
 /// The three hosts under [`POLICY`].
 pub(crate) fn trio(default_seed: u64) -> World {
-    World::new(super::seed_or(default_seed), plans([POLICY; 3]))
+    World::new(super::seed_or(default_seed), plans([POLICY; 3]), false)
+}
+
+/// The same, with persistent keepalives of 25 s on every tunnel (otherwise on half of them, by chance).
+pub(crate) fn trio_with_keepalives(default_seed: u64) -> World {
+    World::new(super::seed_or(default_seed), plans([POLICY; 3]), true)
 }
 
 /// The places of the applications that [`applications`] starts.

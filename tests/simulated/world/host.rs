@@ -241,6 +241,7 @@ pub(crate) fn acquaint(
     names: &[&'static str],
     identities: &[PrivateKey],
     addresses: &[SocketAddr],
+    keepalives: bool,
     random: &mut Random,
 ) -> Vec<Vec<Acquaintance>> {
     let count = names.len();
@@ -248,7 +249,7 @@ pub(crate) fn acquaint(
     for one in 0..count {
         for other in 0..one {
             let preshared = random.chance(500).then(|| PresharedKey::generate(random));
-            let keepalive = random.chance(500).then_some(Duration::from_secs(25));
+            let keepalive = (keepalives || random.chance(500)).then_some(Duration::from_secs(25));
             for (us, them) in [(one, other), (other, one)] {
                 let tunnel = PeerConfig {
                     public_key: identities[them].public(),
