@@ -52,6 +52,9 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("seed {}, after {:?} of virtual time: rerun with LOCKGATE_SEED={0}", self.seed, self.now);
+            if std::env::var_os("LOCKGATE_SEED").is_some() {
+                self.describe();
+            }
         }
     }
 }
@@ -228,6 +231,32 @@ impl World {
             acted = true;
         }
         acted | app.turn(self.now, &mut self.ledger)
+    }
+
+    /// Says how everybody is, for whoever looks for a fault.
+    fn describe(&self) {
+        for host in &self.hosts {
+            eprintln!("{} at {}: {:?}", host.plan.name, host.address, host.discards());
+            for peer in host.node.peers() {
+                let tunnel = peer.tunnel;
+                let endpoint = tunnel.endpoint.map(|endpoint| endpoint.to_string());
+                eprintln!(
+                    "  {} {} at {endpoint:?}, {} sessions, handshake {:?}, {} staged",
+                    peer.name,
+                    tunnel.reach.name(),
+                    tunnel.sessions,
+                    tunnel.last_handshake.map(|now| now.instant.since_epoch()),
+                    tunnel.staged
+                );
+            }
+            for report in host.node.broker_report().services() {
+                eprintln!("  {report:?}");
+            }
+            eprintln!("  {:?}", host.node.broker_report().denials().collect::<Vec<_>>());
+        }
+        for (place, app) in self.apps.iter().enumerate() {
+            eprintln!("{place}: {app:?}");
+        }
     }
 
     /// The node of `host` dies and begins anew.

@@ -46,6 +46,7 @@ impl Habits {
 }
 
 /// See the module.
+#[derive(Debug)]
 pub(crate) struct Application {
     pub(crate) host: usize,
     pub(crate) place: Place,

@@ -210,3 +210,14 @@ impl Conn {
         length > 0 || leaves
     }
 }
+
+impl std::fmt::Debug for Conn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pipe = self.pipe.borrow();
+        let (to_app, to_node) = (pipe.to_app.len(), pipe.to_node.len());
+        let (wanted, blocked, closed) = (pipe.wanted, pipe.blocked, pipe.closed);
+        write!(f, "{} ready {} waits {} ", self.serial, self.ready, self.waits)?;
+        write!(f, "output {} input {} subscriptions {:?} ", self.output.len(), self.input.len(), self.subscriptions)?;
+        write!(f, "to_app {to_app} to_node {to_node} wanted {wanted} blocked {blocked} closed {closed}")
+    }
+}
