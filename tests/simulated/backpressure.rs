@@ -49,12 +49,8 @@ fn a_receiver_that_stops_reading_stops_its_sender_and_no_other_service() {
 #[test]
 fn a_stalled_receiver_and_an_outage_together_lose_nothing() {
     let mut world = fixture::trio(10);
-    let fast = Habits {
-        interval: Duration::ZERO,
-        size: 3000,
-        limit: Some(3000),
-        ..Habits::of(SocketType::Push)
-    };
+    let fast =
+        Habits { interval: Duration::ZERO, size: 3000, limit: Some(3000), ..Habits::of(SocketType::Push) };
     let push = world.app(NORTH, "jobs", fast);
     let pull = world.app(SOUTH, "jobs", Habits::of(SocketType::Pull));
     world.run(2 * SECOND);

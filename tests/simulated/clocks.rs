@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::world::fixture::{self, NORTH, PULL, SOUTH};
 use crate::world::World;
+use crate::world::fixture::{self, NORTH, PULL, SOUTH};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -59,7 +59,8 @@ fn resume_after_suspend_starts_fresh() {
         world.run(10 * MINUTE);
         world.hosts[host].asleep = false;
         let before = world.apps[PULL].received;
-        let resumed = world.run_until(Duration::from_secs(12), |world| world.apps[PULL].received > before + 5);
+        let resumed =
+            world.run_until(Duration::from_secs(12), |world| world.apps[PULL].received > before + 5);
         println!("messages {resumed:?} after waking");
         assert!(resumed.is_some(), "nothing after waking");
         world.conclude(MINUTE);

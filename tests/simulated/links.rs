@@ -49,5 +49,25 @@ fn corrupted_datagrams_change_nothing_but_counters() {
         ["malformed", "bad_mac", "not_authentic", "unknown_index", "replayed", "expired", "stale_initiation"];
     let world = flows_under(weather, &counters);
     let counted: u64 = world.hosts.iter().flat_map(|host| host.discards().into_values()).sum();
-    assert!(counted > 0 && world.network.corrupted + 3 >= counted, "{counted} of {}", world.network.corrupted);
+    assert!(
+        counted > 0 && world.network.corrupted + 3 >= counted,
+        "{counted} of {}",
+        world.network.corrupted
+    );
+}
+
+#[test]
+fn a_packet_that_a_key_update_overtook_ends_no_stream() {
+    // QUIC updates its keys after 10 to 1000 packets of a connection, and forgets the old ones three probe times later.
+    for seed in 0..12 {
+        let mut world = fixture::trio(100 + seed);
+        fixture::applications(&mut world);
+        world.run(Duration::from_secs(1));
+        let slow = Duration::from_millis(300);
+        world.network.weather =
+            Weather { reorder: 20, held: Duration::from_secs(2), latency: slow, ..Weather::FINE };
+        world.excuse(&["unknown_index", "stale_initiation"]);
+        world.run(2 * MINUTE);
+        fixture::nothing_broke(&world);
+    }
 }

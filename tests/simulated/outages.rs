@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::world::fixture::{self, EAST, NORTH, PULL, SOUTH};
 use crate::world::World;
+use crate::world::fixture::{self, EAST, NORTH, PULL, SOUTH};
 
 /// From the first handshake after an outage to the first message; the most that is legitimate.
 const RESUME: Duration = Duration::from_secs(2);
@@ -12,7 +12,8 @@ const RETRY: Duration = Duration::from_millis(5333 + 100);
 
 fn latest_handshake(world: &World) -> Duration {
     let peers = world.hosts[SOUTH].node.peers();
-    let handshakes = peers.filter(|peer| &*peer.name == "north").filter_map(|peer| peer.tunnel.last_handshake);
+    let handshakes =
+        peers.filter(|peer| &*peer.name == "north").filter_map(|peer| peer.tunnel.last_handshake);
     handshakes.map(|now| now.instant.since_epoch()).max().unwrap_or_default()
 }
 

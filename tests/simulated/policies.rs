@@ -59,9 +59,11 @@ fn a_forbidden_topic_never_arrives_even_if_one_end_would_let_it() {
 #[test]
 fn a_service_that_one_end_denies_is_not_opened() {
     let wider = wider();
-    for (policies, open) in
-        [([&*wider, POLICY, &*wider], true), ([&wider, POLICY, POLICY], false), ([POLICY, POLICY, &wider], false)]
-    {
+    for (policies, open) in [
+        ([&*wider, POLICY, &*wider], true),
+        ([&wider, POLICY, POLICY], false),
+        ([POLICY, POLICY, &wider], false),
+    ] {
         let mut world = with(policies, 12);
         world.app(NORTH, "tele", Habits { topics: vec!["temp.1"], ..Habits::of(SocketType::Pub) });
         let subscriber = Habits { topics: vec!["temp."], ..Habits::of(SocketType::Sub) };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::world::fixture::{self, NORTH, PULL, PUSH, SOUTH};
 use crate::world::World;
+use crate::world::fixture::{self, NORTH, PULL, PUSH, SOUTH};
 
 const SECOND: Duration = Duration::from_secs(1);
 

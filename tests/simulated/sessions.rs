@@ -27,7 +27,10 @@ fn sessions_are_replaced_every_two_minutes_for_three_hours_and_no_message_is_los
     let gaps: Vec<Duration> = handshakes.windows(2).map(|pair| pair[1].since(pair[0])).collect();
     assert!(gaps.len() >= 85, "{} handshakes in three hours", gaps.len());
     for gap in gaps {
-        assert!(gap > Duration::from_secs(110) && gap < Duration::from_secs(128), "{gap:?} between handshakes");
+        assert!(
+            gap > Duration::from_secs(110) && gap < Duration::from_secs(128),
+            "{gap:?} between handshakes"
+        );
     }
     assert!(world.hosts[SOUTH].node.broker_report().connections() <= 8);
     world.conclude(Duration::from_secs(30));

@@ -42,6 +42,7 @@ fn weather(world: &mut World) -> Weather {
         corrupt: permille(100),
         latency: Duration::from_millis(1 + u64::from(permille(200))),
         jitter: Duration::from_millis(permille(20).into()),
+        held: Duration::from_millis(1 + u64::from(permille(2000))),
         ..Weather::FINE
     }
 }

@@ -51,7 +51,10 @@ const MAX_TURNS: usize = 20_000;
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("seed {}, after {:?} of virtual time: rerun with LOCKGATE_SEED={0}", self.seed, self.now);
+            eprintln!(
+                "seed {}, after {:?} of virtual time: rerun with LOCKGATE_SEED={0}",
+                self.seed, self.now
+            );
             if std::env::var_os("LOCKGATE_SEED").is_some() {
                 self.describe();
             }
@@ -106,7 +109,8 @@ impl World {
             Some((place, Reach::Dial)) => Place::Binds(OfferId(place)),
             Some((place, Reach::Listen)) => Place::Connects(Door::Offer(OfferId(place))),
             None => {
-                let place = plan.uses.iter().position(|name| *name == service).expect("a service of the host");
+                let place =
+                    plan.uses.iter().position(|name| *name == service).expect("a service of the host");
                 Place::Connects(Door::Use(UseId(place)))
             }
         };
@@ -185,7 +189,8 @@ impl World {
         let from = self.hosts[host].address;
         for (to, bytes) in batch.datagrams {
             let there = self.hosts.iter().position(|other| other.address == to);
-            let cut = there.is_some_and(|there| self.network.cut.contains(&(host.min(there), host.max(there))));
+            let cut =
+                there.is_some_and(|there| self.network.cut.contains(&(host.min(there), host.max(there))));
             if !cut {
                 self.network.send(Datagram { from, to, bytes }, self.now);
             }

@@ -101,7 +101,8 @@ impl Conn {
     }
 
     fn greet(&mut self, habits: &Habits) -> bool {
-        let known = self.handshake.handle(&mut self.input, &mut self.output).expect("a node greets correctly");
+        let known =
+            self.handshake.handle(&mut self.input, &mut self.output).expect("a node greets correctly");
         let Some(theirs) = known else { return false };
         assert!(theirs.socket_type.matches(self.hello.socket_type), "{theirs:?}");
         if self.side == Side::Node {
@@ -217,7 +218,13 @@ impl std::fmt::Debug for Conn {
         let (to_app, to_node) = (pipe.to_app.len(), pipe.to_node.len());
         let (wanted, blocked, closed) = (pipe.wanted, pipe.blocked, pipe.closed);
         write!(f, "{} ready {} waits {} ", self.serial, self.ready, self.waits)?;
-        write!(f, "output {} input {} subscriptions {:?} ", self.output.len(), self.input.len(), self.subscriptions)?;
+        write!(
+            f,
+            "output {} input {} subscriptions {:?} ",
+            self.output.len(),
+            self.input.len(),
+            self.subscriptions
+        )?;
         write!(f, "to_app {to_app} to_node {to_node} wanted {wanted} blocked {blocked} closed {closed}")
     }
 }

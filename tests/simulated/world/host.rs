@@ -217,11 +217,10 @@ fn build(
     now: Now,
     random: &mut Random,
 ) -> Node {
-    let offers = plan.offers.iter().map(|(service, reach)| Offer { service: (*service).into(), reach: *reach });
+    let offers =
+        plan.offers.iter().map(|(service, reach)| Offer { service: (*service).into(), reach: *reach });
     let uses = plan.uses.iter().map(|service| Use { service: (*service).into(), from: None });
-    let peers = peers
-        .iter()
-        .map(|peer| Neighbour { name: peer.name.into(), tunnel: peer.tunnel.clone() });
+    let peers = peers.iter().map(|peer| Neighbour { name: peer.name.into(), tunnel: peer.tunnel.clone() });
     let ingredients = Ingredients {
         name: plan.name.into(),
         identity: PrivateKey::from_bytes(*identity.to_bytes()),

@@ -19,6 +19,8 @@ pub(crate) struct Weather {
     pub(crate) duplicate: u32,
     /// A datagram is held up and overtaken.
     pub(crate) reorder: u32,
+    /// For how long at most.
+    pub(crate) held: Duration,
     pub(crate) corrupt: u32,
     /// Larger datagrams are lost.
     pub(crate) mtu: usize,
@@ -31,6 +33,7 @@ impl Weather {
         loss: 0,
         duplicate: 0,
         reorder: 0,
+        held: Duration::from_millis(30),
         corrupt: 0,
         mtu: 1472,
     };
@@ -99,7 +102,7 @@ impl Network {
         }
         let mut due = now + weather.latency + self.random.duration(weather.jitter);
         if self.random.chance(weather.reorder) {
-            due += self.random.duration(weather.latency * 3);
+            due += self.random.duration(weather.held);
         } else {
             let latest = self.latest.entry((datagram.from, datagram.to)).or_default();
             due = due.max(*latest);

@@ -55,8 +55,8 @@ impl Pipe {
     }
 
     fn has_news(&self) -> bool {
-        let readable = self.wanted
-            && (self.gone || !self.to_node.is_empty() || (self.ended && !self.told_end));
+        let readable =
+            self.wanted && (self.gone || !self.to_node.is_empty() || (self.ended && !self.told_end));
         readable || (self.blocked && (self.gone || self.to_app.len() < BUFFER))
     }
 }
