@@ -22,7 +22,7 @@ use quinn_proto::{
 };
 
 use clock::LinkClock;
-use plain::{Cids, Plain};
+use plain::{Cids, Plain, TAG};
 pub use stream::{Reading, StreamKey};
 
 /// Which link of this node: its place in the list of peers.
@@ -365,8 +365,10 @@ fn transmit_half(
         for datagram in scratch[..due.size].chunks(due.segment_size.unwrap_or(due.size)) {
             // A short header's payload may end in PADDING frames, which are zeros (RFC 9000, 19.1).
             if datagram.len() < MIN_DATAGRAM && datagram[0] & 0x80 == 0 {
+                let (payload, tag) = datagram.split_at(datagram.len() - TAG);
                 let mut padded = [0; MIN_DATAGRAM];
-                padded[..datagram.len()].copy_from_slice(datagram);
+                padded[..payload.len()].copy_from_slice(payload);
+                padded[MIN_DATAGRAM - TAG..].copy_from_slice(tag);
                 room = send(&padded);
             } else {
                 room = send(datagram);

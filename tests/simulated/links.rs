@@ -71,3 +71,19 @@ fn a_packet_that_a_key_update_overtook_ends_no_stream() {
         fixture::nothing_broke(&world);
     }
 }
+
+#[test]
+fn a_packet_that_comes_hundreds_of_others_late_ends_no_stream() {
+    for seed in 0..4 {
+        let mut world = fixture::trio(200 + seed);
+        fixture::applications(&mut world);
+        world.apps[fixture::PUSH].habits.interval = Duration::from_millis(2);
+        world.run(Duration::from_secs(5));
+        world.network.weather = Weather { reorder: 10, held: Duration::from_secs(2), ..Weather::FINE };
+        world.excuse(&["unknown_index", "stale_initiation", "replayed"]);
+        world.run(Duration::from_secs(30));
+        world.network.weather = Weather::FINE;
+        world.conclude(Duration::from_secs(30));
+        fixture::nothing_broke(&world);
+    }
+}

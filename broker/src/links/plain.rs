@@ -10,7 +10,6 @@
 use std::any::Any;
 use std::io::Cursor;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
@@ -53,8 +52,8 @@ struct Exchange {
     received: Vec<u8>,
     theirs: Option<TransportParameters>,
     peer_finished: bool,
-    /// One more than the highest number of a data packet that was opened.
-    opened: Arc<AtomicU64>,
+    /// Of the next data keys.
+    generation: u8,
 }
 
 impl Exchange {
@@ -65,15 +64,7 @@ impl Exchange {
         ours.extend_from_slice(&u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes());
         ours.extend_from_slice(&body);
         let step = if side.is_client() { Step::Parameters } else { Step::Waiting };
-        Self {
-            side,
-            ours,
-            step,
-            received: Vec::new(),
-            theirs: None,
-            peer_finished: false,
-            opened: Arc::default(),
-        }
+        Self { side, ours, step, received: Vec::new(), theirs: None, peer_finished: false, generation: 0 }
     }
 
     fn take_parameters(&mut self) -> Result<bool, TransportError> {
@@ -92,9 +83,10 @@ impl Exchange {
 }
 
 impl Exchange {
-    fn data_keys(&self) -> KeyPair<Box<dyn PacketKey>> {
-        let remote = Opener { opened: self.opened.clone(), begun: AtomicBool::new(false) };
-        KeyPair { local: Box::new(Plain), remote: Box::new(remote) }
+    fn data_keys(&mut self) -> KeyPair<Box<dyn PacketKey>> {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        KeyPair { local: Box::new(Key { generation }), remote: Box::new(Key { generation }) }
     }
 }
 
@@ -218,7 +210,7 @@ fn violation(reason: &str) -> TransportError {
 fn no_keys() -> Keys {
     Keys {
         header: KeyPair { local: Box::new(Plain), remote: Box::new(Plain) },
-        packet: KeyPair { local: Box::new(Plain), remote: Box::new(Plain) },
+        packet: KeyPair { local: Box::new(Key { generation: 0 }), remote: Box::new(Key { generation: 0 }) },
     }
 }
 
@@ -232,49 +224,40 @@ impl HeaderKey for Plain {
     }
 }
 
-impl PacketKey for Plain {
-    fn encrypt(&self, _: u64, _: &mut [u8], _: usize) {}
+/// A key that seals nothing. Its tag says what a real one would prove implicitly (RFC 9001, 5.3 and 6): the packet's
+/// whole number, of which the header has only the end, and the generation of keys, of which it has one bit. Without
+/// them a packet that comes very late passes for a new one, which ends the connection.
+struct Key {
+    generation: u8,
+}
 
-    fn decrypt(&self, _: u64, _: &[u8], _: &mut BytesMut) -> Result<(), CryptoError> {
-        Ok(())
-    }
+/// Bytes of a tag: generation, then the lower half of the number.
+pub(super) const TAG: usize = 5;
 
-    fn tag_len(&self) -> usize {
-        0
-    }
-
-    fn confidentiality_limit(&self) -> u64 {
-        u64::MAX
-    }
-
-    fn integrity_limit(&self) -> u64 {
-        u64::MAX
+impl Key {
+    fn tag(&self, number: u64) -> [u8; TAG] {
+        let [.., a, b, c, d] = number.to_be_bytes();
+        [self.generation, a, b, c, d]
     }
 }
 
-/// One generation of data keys (RFC 9001, 6). A real one would not open a late packet of the generation before,
-/// whose bit for the phase is that of the generation after; without that, a packet that was overtaken by a key update would
-/// be taken for the next one and end the connection. A new generation begins above all numbers of the others.
-struct Opener {
-    opened: Arc<AtomicU64>,
-    /// Whether this generation has opened a packet.
-    begun: AtomicBool,
-}
+impl PacketKey for Key {
+    fn encrypt(&self, number: u64, packet: &mut [u8], _: usize) {
+        if let Some(tag) = packet.last_chunk_mut() {
+            *tag = self.tag(number);
+        }
+    }
 
-impl PacketKey for Opener {
-    fn encrypt(&self, _: u64, _: &mut [u8], _: usize) {}
-
-    fn decrypt(&self, number: u64, _: &[u8], _: &mut BytesMut) -> Result<(), CryptoError> {
-        let opened = self.opened.fetch_max(number + 1, Ordering::Relaxed);
-        if number < opened && !self.begun.load(Ordering::Relaxed) {
+    fn decrypt(&self, number: u64, _: &[u8], payload: &mut BytesMut) -> Result<(), CryptoError> {
+        if payload.last_chunk() != Some(&self.tag(number)) {
             return Err(CryptoError);
         }
-        self.begun.store(true, Ordering::Relaxed);
+        payload.truncate(payload.len() - TAG);
         Ok(())
     }
 
     fn tag_len(&self) -> usize {
-        0
+        TAG
     }
 
     fn confidentiality_limit(&self) -> u64 {
