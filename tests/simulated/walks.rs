@@ -7,7 +7,7 @@ use crate::world::fixture::{self, POLICY, SOUTH};
 use crate::world::host::rules;
 use crate::world::network::Weather;
 
-/// Walks in every run of the tests.
+/// Walks in every run of the tests; `LOCKGATE_WALKS` asks for more.
 const WALKS: u64 = 200;
 /// Counters that bad weather moves.
 const WEATHERED: [&str; 11] = [
@@ -66,7 +66,8 @@ fn step(world: &mut World, may_break: bool) {
             let jump = world.random.duration(Duration::from_secs(1000));
             let clock = &mut world.hosts[host].wall;
             // Who restarts with a clock that went back is stale to its peers until the clock has caught up.
-            *clock = if may_break || jump.as_nanos() % 2 == 0 { *clock + jump } else { *clock - jump };
+            *clock =
+                if may_break || jump.as_nanos().is_multiple_of(2) { *clock + jump } else { *clock - jump };
         }
     }
     let time = world.random.duration(Duration::from_secs(12));
@@ -158,10 +159,12 @@ fn random_walks_hold() {
     if let Ok(seed) = std::env::var("LOCKGATE_SEED") {
         return walk(seed.parse().expect("LOCKGATE_SEED is a number"));
     }
+    let walks =
+        std::env::var("LOCKGATE_WALKS").map_or(WALKS, |text| text.parse().expect("a number of walks"));
     let failed = std::thread::scope(|scope| {
         let halves = [0, 1].map(|half| {
             scope.spawn(move || {
-                let seeds = (0..WALKS).filter(move |seed| seed / 2 % 2 == half);
+                let seeds = (0..walks).filter(move |seed| seed / 2 % 2 == half);
                 seeds.filter(|seed| std::panic::catch_unwind(|| walk(*seed)).is_err()).collect::<Vec<_>>()
             })
         });

@@ -75,13 +75,16 @@ impl World {
         let addresses: Vec<SocketAddr> = (1..).take(names.len()).map(address).collect();
         let mut known = host::acquaint(&names, &identities, &addresses, keepalives, &mut random).into_iter();
         let base = Clock::start().std_base();
+        let (least, most) = (*host::UDP_PAYLOADS.start(), *host::UDP_PAYLOADS.end());
+        let mtu = least + random.below(most - least + 1);
         let plans = plans.into_iter().zip(identities).zip(addresses);
-        let hosts = plans.map(|((plan, identity), address)| {
+        let hosts = plans.map(|((mut plan, identity), address)| {
+            plan.udp_payload = mtu;
             let peers = known.next().expect("as many as there are hosts");
             Host::new(plan, address, identity, peers, base, &mut random)
         });
         let hosts = hosts.collect();
-        let network = Network::new(random.fork());
+        let network = Network::new(mtu, random.fork());
         let mut world = Self {
             seed,
             now: Duration::ZERO,

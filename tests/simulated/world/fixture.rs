@@ -64,14 +64,22 @@ pub(crate) fn plans(policies: [&str; 3]) -> Vec<HostPlan> {
             offers: vec![("tele", Reach::Dial), ("cmd", Reach::Dial)],
             uses: vec!["jobs", "bulk"],
             policy: north.into(),
+            udp_payload: 0,
         },
         HostPlan {
             name: "south",
             offers: vec![("jobs", Reach::Dial), ("bulk", Reach::Listen)],
             uses: vec!["tele", "cmd"],
             policy: south.into(),
+            udp_payload: 0,
         },
-        HostPlan { name: "east", offers: vec![], uses: vec!["jobs", "tele"], policy: east.into() },
+        HostPlan {
+            name: "east",
+            offers: vec![],
+            uses: vec!["jobs", "tele"],
+            policy: east.into(),
+            udp_payload: 0,
+        },
     ]
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct HostPlan {
     pub(crate) offers: Vec<(&'static str, Reach)>,
     pub(crate) uses: Vec<&'static str>,
     pub(crate) policy: String,
+    /// What the path carries, in bytes of UDP payload; the world decides it.
+    pub(crate) udp_payload: usize,
 }
 
 /// How a host knows another.
@@ -62,8 +64,8 @@ pub(crate) struct Host {
 
 /// The wall clock when a world begins.
 pub(crate) const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
-/// A path's MTU less IPv4 and UDP headers.
-const UDP_PAYLOAD: usize = 1472;
+/// The UDP payloads that paths carry: the least that QUIC in a tunnel needs, and an Ethernet's.
+pub(crate) const UDP_PAYLOADS: std::ops::RangeInclusive<usize> = 1252..=1472;
 
 /// Rules as a policy's text has them.
 pub(crate) fn rules(policy: &str) -> Arc<Rules> {
@@ -229,7 +231,7 @@ fn build(
         offers: offers.collect(),
         uses: uses.collect(),
         rules: rules(&plan.policy),
-        link_mtu: u16::try_from(max_link_datagram(UDP_PAYLOAD)).expect("a QUIC datagram size"),
+        link_mtu: u16::try_from(max_link_datagram(plan.udp_payload)).expect("a QUIC datagram size"),
         base,
     };
     Node::new(ingredients, now).unwrap_or_else(|(name, error)| panic!("{name}: {error}"))

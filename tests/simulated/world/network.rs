@@ -22,8 +22,6 @@ pub(crate) struct Weather {
     /// For how long at most.
     pub(crate) held: Duration,
     pub(crate) corrupt: u32,
-    /// Larger datagrams are lost.
-    pub(crate) mtu: usize,
 }
 
 impl Weather {
@@ -35,7 +33,6 @@ impl Weather {
         reorder: 0,
         held: Duration::from_millis(30),
         corrupt: 0,
-        mtu: 1472,
     };
 }
 
@@ -56,13 +53,15 @@ pub(crate) struct Network {
     latest: BTreeMap<(SocketAddr, SocketAddr), Duration>,
     serial: u64,
     random: Random,
+    /// Larger datagrams are lost.
+    mtu: usize,
     pub(crate) carried: u64,
     pub(crate) too_large: u64,
     pub(crate) corrupted: u64,
 }
 
 impl Network {
-    pub(crate) fn new(random: Random) -> Self {
+    pub(crate) fn new(mtu: usize, random: Random) -> Self {
         Self {
             weather: Weather::FINE,
             cut: BTreeSet::new(),
@@ -70,6 +69,7 @@ impl Network {
             latest: BTreeMap::new(),
             serial: 0,
             random,
+            mtu,
             carried: 0,
             too_large: 0,
             corrupted: 0,
@@ -79,7 +79,7 @@ impl Network {
     /// Takes a datagram; what becomes of it is chance.
     pub(crate) fn send(&mut self, datagram: Datagram, now: Duration) {
         let weather = self.weather;
-        if datagram.bytes.len() > weather.mtu {
+        if datagram.bytes.len() > self.mtu {
             self.too_large += 1;
             return;
         }
