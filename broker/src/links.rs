@@ -153,7 +153,8 @@ impl Link {
     /// The tunnel is back: what is unacknowledged is probed for at once.
     pub fn resume(&mut self, now: Moment) {
         let halves = [&mut self.uses, &mut self.serves];
-        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).min();
+        // The later of both: the earlier is due then too, and neither side's streams wait for the other's timer.
+        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).max();
         self.clock.start(now, next);
         self.note_deadline();
     }
