@@ -43,7 +43,6 @@ fn weather(world: &mut World) -> Weather {
         latency: Duration::from_millis(1 + u64::from(permille(200))),
         jitter: Duration::from_millis(permille(20).into()),
         held: Duration::from_millis(1 + u64::from(permille(2000))),
-        ..Weather::FINE
     }
 }
 

@@ -335,3 +335,24 @@ impl ConnectionIdGenerator for Cids {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_opens_only_the_number_and_the_generation_that_were_sealed() {
+        let mut packet = b"header payload.....".to_vec();
+        Key { generation: 1 }.encrypt(0x1_0000_0102, &mut packet, 7);
+        assert_eq!(packet, b"header payload\x01\0\0\x01\x02");
+        for (generation, number, opens) in
+            [(1, 0x1_0000_0102, true), (1, 0x1_0000_0202, false), (0, 0x1_0000_0102, false)]
+        {
+            let mut payload = BytesMut::from(&packet[7..]);
+            let opened = Key { generation }.decrypt(number, &packet[..7], &mut payload);
+            assert_eq!(opened.is_ok(), opens, "generation {generation}, number {number:#x}");
+            assert!(!opens || payload == &b"payload"[..]);
+        }
+        assert!(Key { generation: 1 }.decrypt(0, &[], &mut BytesMut::from(&b"tiny"[..])).is_err());
+    }
+}
