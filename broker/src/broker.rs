@@ -95,10 +95,12 @@ impl Broker {
     pub fn new(setup: Setup) -> Self {
         let Setup { name, peers, offers, uses, rules, mtu, base, seeds } = setup;
         let offers_here = offers.len();
-        let neighbours = peers.into_iter().zip(seeds).map(|(name, seed)| Neighbour {
-            name,
-            link: Link::new(base, mtu, seed),
-            reachable: false,
+        let neighbours = peers.into_iter().zip(seeds).map(|(name, seed)| {
+            let mut link = Link::new(base, mtu, seed);
+            // What is sent before the tunnel stands would be acknowledged seconds later, and QUIC would take those
+            // for the round trip: after one more loss it would wait for minutes.
+            link.suspend(Moment::ZERO);
+            Neighbour { name, link, reachable: false }
         });
         Self {
             desk: Desk {

@@ -22,7 +22,7 @@ use quinn_proto::{
 };
 
 use clock::LinkClock;
-use plain::{Cids, Plain};
+use plain::{Cids, Plain, TAG};
 pub use stream::{Reading, StreamKey};
 
 /// Which link of this node: its place in the list of peers.
@@ -185,7 +185,8 @@ impl Link {
     /// The tunnel is back: what is unacknowledged is probed for at once.
     pub fn resume(&mut self, now: Moment) {
         let halves = [&mut self.uses, &mut self.serves];
-        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).min();
+        // The later of both: the earlier is due then too, and neither side's streams wait for the other's timer.
+        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).max();
         self.clock.start(now, next);
         self.note_deadline();
     }
@@ -447,8 +448,10 @@ fn transmit_half(half: &mut Half, id: LinkId, at: Instant, scratch: &mut Vec<u8>
         for datagram in scratch[..due.size].chunks(due.segment_size.unwrap_or(due.size)) {
             // A short header's payload may end in PADDING frames, which are zeros (RFC 9000, 19.1).
             if datagram.len() < MIN_DATAGRAM && datagram[0] & 0x80 == 0 {
+                let (payload, tag) = datagram.split_at(datagram.len() - TAG);
                 let mut padded = [0; MIN_DATAGRAM];
-                padded[..datagram.len()].copy_from_slice(datagram);
+                padded[..payload.len()].copy_from_slice(payload);
+                padded[MIN_DATAGRAM - TAG..].copy_from_slice(tag);
                 wire.send(id, &padded);
             } else {
                 wire.send(id, datagram);

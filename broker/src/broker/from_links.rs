@@ -123,6 +123,8 @@ impl Broker {
             Ok(None) if reading == Reading::Empty => {
                 self.arrivals.insert((link, stream), arrival);
             }
+            // Whoever asked has given up, or the link is gone: nobody's fault.
+            Ok(None) if reading == Reading::Reset => self.desk.link(link).reset(stream),
             Ok(None) | Err(_) => {
                 *self.desk.faults.entry("stream_request").or_default() += 1;
                 self.desk.link(link).reset(stream);

@@ -52,6 +52,8 @@ struct Exchange {
     received: Vec<u8>,
     theirs: Option<TransportParameters>,
     peer_finished: bool,
+    /// Of the next data keys.
+    generation: u8,
 }
 
 impl Exchange {
@@ -62,7 +64,7 @@ impl Exchange {
         ours.extend_from_slice(&u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes());
         ours.extend_from_slice(&body);
         let step = if side.is_client() { Step::Parameters } else { Step::Waiting };
-        Self { side, ours, step, received: Vec::new(), theirs: None, peer_finished: false }
+        Self { side, ours, step, received: Vec::new(), theirs: None, peer_finished: false, generation: 0 }
     }
 
     fn take_parameters(&mut self) -> Result<bool, TransportError> {
@@ -77,6 +79,14 @@ impl Exchange {
         self.received.drain(..2 + length);
         self.step = if self.side.is_client() { Step::Known } else { Step::Parameters };
         Ok(true)
+    }
+}
+
+impl Exchange {
+    fn data_keys(&mut self) -> KeyPair<Box<dyn PacketKey>> {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        KeyPair { local: Box::new(Key { generation }), remote: Box::new(Key { generation }) }
     }
 }
 
@@ -144,14 +154,14 @@ impl Session for Exchange {
             Step::Finishing if self.side.is_server() || self.peer_finished => {
                 out.push(FINISHED);
                 self.step = Step::Written;
-                Some(no_keys())
+                Some(Keys { packet: self.data_keys(), ..no_keys() })
             }
             Step::Waiting | Step::Finishing | Step::Written => None,
         }
     }
 
     fn next_1rtt_keys(&mut self) -> Option<KeyPair<Box<dyn PacketKey>>> {
-        Some(KeyPair { local: Box::new(Plain), remote: Box::new(Plain) })
+        Some(self.data_keys())
     }
 
     fn is_valid_retry(&self, _: &ConnectionId, _: &[u8], _: &[u8]) -> bool {
@@ -200,7 +210,7 @@ fn violation(reason: &str) -> TransportError {
 fn no_keys() -> Keys {
     Keys {
         header: KeyPair { local: Box::new(Plain), remote: Box::new(Plain) },
-        packet: KeyPair { local: Box::new(Plain), remote: Box::new(Plain) },
+        packet: KeyPair { local: Box::new(Key { generation: 0 }), remote: Box::new(Key { generation: 0 }) },
     }
 }
 
@@ -214,15 +224,40 @@ impl HeaderKey for Plain {
     }
 }
 
-impl PacketKey for Plain {
-    fn encrypt(&self, _: u64, _: &mut [u8], _: usize) {}
+/// A key that seals nothing. Its tag says what a real one would prove implicitly (RFC 9001, 5.3 and 6): the packet's
+/// whole number, of which the header has only the end, and the generation of keys, of which it has one bit. Without
+/// them a packet that comes very late passes for a new one, which ends the connection.
+struct Key {
+    generation: u8,
+}
 
-    fn decrypt(&self, _: u64, _: &[u8], _: &mut BytesMut) -> Result<(), CryptoError> {
+/// Bytes of a tag: generation, then the lower half of the number.
+pub(super) const TAG: usize = 5;
+
+impl Key {
+    fn tag(&self, number: u64) -> [u8; TAG] {
+        let [.., a, b, c, d] = number.to_be_bytes();
+        [self.generation, a, b, c, d]
+    }
+}
+
+impl PacketKey for Key {
+    fn encrypt(&self, number: u64, packet: &mut [u8], _: usize) {
+        if let Some(tag) = packet.last_chunk_mut() {
+            *tag = self.tag(number);
+        }
+    }
+
+    fn decrypt(&self, number: u64, _: &[u8], payload: &mut BytesMut) -> Result<(), CryptoError> {
+        if payload.last_chunk() != Some(&self.tag(number)) {
+            return Err(CryptoError);
+        }
+        payload.truncate(payload.len() - TAG);
         Ok(())
     }
 
     fn tag_len(&self) -> usize {
-        0
+        TAG
     }
 
     fn confidentiality_limit(&self) -> u64 {
@@ -298,5 +333,26 @@ impl ConnectionIdGenerator for Cids {
 
     fn cid_lifetime(&self) -> Option<Duration> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_opens_only_the_number_and_the_generation_that_were_sealed() {
+        let mut packet = b"header payload.....".to_vec();
+        Key { generation: 1 }.encrypt(0x1_0000_0102, &mut packet, 7);
+        assert_eq!(packet, b"header payload\x01\0\0\x01\x02");
+        for (generation, number, opens) in
+            [(1, 0x1_0000_0102, true), (1, 0x1_0000_0202, false), (0, 0x1_0000_0102, false)]
+        {
+            let mut payload = BytesMut::from(&packet[7..]);
+            let opened = Key { generation }.decrypt(number, &packet[..7], &mut payload);
+            assert_eq!(opened.is_ok(), opens, "generation {generation}, number {number:#x}");
+            assert!(!opens || payload == &b"payload"[..]);
+        }
+        assert!(Key { generation: 1 }.decrypt(0, &[], &mut BytesMut::from(&b"tiny"[..])).is_err());
     }
 }
