@@ -72,6 +72,16 @@ fn a_restarted_receiver_is_found_again() {
 }
 
 #[test]
+fn refusals_without_end_use_nothing_up() {
+    let mut world = begin();
+    world.kill(PULL);
+    // Asked for four times a second: far more refusals than a peer may have streams at a time.
+    world.run(600 * SECOND);
+    world.revive(PULL);
+    goes_on(&mut world, 3 * SECOND);
+}
+
+#[test]
 fn a_sender_that_leaves_after_its_last_message_has_delivered_everything() {
     let mut world = begin();
     world.kill(PUSH);
