@@ -248,3 +248,118 @@ pub(crate) fn reason(refused: &Refused, grant: &Grant) -> String {
 pub(crate) fn injected(bytes: &mut BytesMut) -> Option<Bytes> {
     (!bytes.is_empty()).then(|| bytes.split().freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use lockgate_proto::policy::Policy;
+    use lockgate_proto::rules::{Opening, Rules};
+
+    use super::*;
+
+    /// The grant for b's use of a's service `s`, whose keys are `service` and whose permission's keys are `allow`.
+    fn grant(service: &str, allow: &str, socket: SocketType) -> Grant {
+        let text = format!(
+            "default = \"deny\"\n[tags]\nrole = [\"a\", \"b\"]\n[nodes]\na = {{ role = \"a\" }}\nb = {{ role = \"b\" }}\n\
+             [service.s]\nhosted-by = \"role=a\"\n{service}\n[[allow]]\nid = \"one\"\nfrom = \"role=b\"\nto = \"s\"\nwhy = \"test\"\n{allow}\n"
+        );
+        let policy = Policy::parse("policy.toml", &text).expect("a valid policy");
+        let opening = Opening { user: "b", host: "a", service: "s", socket };
+        Rules::compile(&policy, 1).open(&opening).expect("allowed")
+    }
+
+    struct Bench {
+        grant: Grant,
+        sender: SocketType,
+        memory: Memory,
+        tally: Tally,
+        pongs: BytesMut,
+        refused: Option<Refused>,
+    }
+
+    impl Bench {
+        fn new(grant: Grant, sender: SocketType) -> Self {
+            let (memory, tally) = (Memory::default(), Tally::default());
+            Self { grant, sender, memory, tally, pongs: BytesMut::new(), refused: None }
+        }
+
+        fn guard(&mut self) -> Guard<'_> {
+            Guard {
+                grant: &self.grant,
+                sender: self.sender,
+                toward: Toward::Link { peer: Version::V3_1, reachable: true },
+                bucket: None,
+                now: Moment::ZERO,
+                tally: &mut self.tally,
+                pongs: &mut self.pongs,
+                refused: &mut self.refused,
+                memory: &mut self.memory,
+                resume: None,
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_that_only_receives_sends_no_message() {
+        for (service, socket, verdict) in [
+            ("socket = \"xpub\"", SocketType::Sub, Verdict::Drop),
+            ("socket = \"push\"", SocketType::Pull, Verdict::Close),
+        ] {
+            let mut bench = Bench::new(grant(service, "", socket), socket);
+            assert_eq!(bench.guard().message(b"back", 4, false), verdict, "{socket:?}");
+            assert_eq!(bench.refused.map(|refused| refused.what), Some(What::Message));
+        }
+    }
+
+    #[test]
+    fn a_message_is_held_to_the_size_of_its_own_rule() {
+        let more = "topics = [\"small.\"]\nmax-message = \"10B\"\n[[allow]]\nid = \"two\"\nfrom = \"role=b\"\nto = \"s\"\n\
+                    why = \"test\"\ntopics = [\"large.\"]\nmax-message = \"1KiB\"\n";
+        let grant = grant("socket = \"pub\"", more, SocketType::Sub);
+        let mut bench = Bench::new(grant, SocketType::Pub);
+        for (topic, size, verdict) in [
+            ("small.", 10, Verdict::Pass),
+            ("small.", 11, Verdict::Drop),
+            ("large.", 1024, Verdict::Pass),
+            ("large.", 1025, Verdict::Drop),
+            ("other.", 6, Verdict::Drop),
+        ] {
+            assert_eq!(bench.guard().message(topic.as_bytes(), size, false), verdict, "{topic} {size}");
+        }
+        assert_eq!(bench.guard().message(b"small.", 6, true), Verdict::Pass);
+        assert_eq!(bench.guard().part(10, 2), PartVerdict::Pass);
+        assert_eq!(bench.guard().part(11, 3), PartVerdict::Close);
+    }
+
+    #[test]
+    fn subscriptions_without_end_close_their_connection() {
+        let mut bench = Bench::new(grant("socket = \"pub\"", "", SocketType::Sub), SocketType::Sub);
+        for _ in 0..MAX_TOPICS {
+            assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Pass);
+        }
+        assert_eq!(bench.guard().command(Command::Cancel(b"t")), CommandVerdict::Pass);
+        assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Pass);
+        assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Close);
+        let mut bench = Bench::new(grant("socket = \"pub\"", "", SocketType::Sub), SocketType::Sub);
+        let long = vec![b'x'; MAX_TOPIC_BYTES / 2 + 1];
+        assert_eq!(bench.guard().command(Command::Subscribe(&long)), CommandVerdict::Pass);
+        assert_eq!(bench.guard().command(Command::Subscribe(&long)), CommandVerdict::Close);
+    }
+
+    #[test]
+    fn a_ping_that_nobody_else_will_answer_is_answered_here() {
+        let ping = || Command::Ping { ttl: 10, context: b"x" };
+        let fresh = || Bench::new(grant("socket = \"rep\"", "", SocketType::Req), SocketType::Req);
+        for (peer, reachable, verdict) in [
+            (Version::V3_1, true, CommandVerdict::Pass),
+            (Version::V3_1, false, CommandVerdict::Drop),
+            (Version::V3_0, true, CommandVerdict::Drop),
+        ] {
+            let mut bench = fresh();
+            let mut guard = bench.guard();
+            guard.toward = Toward::Link { peer, reachable };
+            let passed = verdict == CommandVerdict::Pass;
+            assert_eq!(guard.command(ping()), verdict, "{peer:?} {reachable}");
+            assert_eq!(bench.pongs.is_empty(), passed, "{peer:?} {reachable}");
+        }
+    }
+}
