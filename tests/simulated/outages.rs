@@ -7,11 +7,12 @@ use crate::world::fixture::{self, EAST, NORTH, SOUTH, SUB};
 
 /// From the first handshake after an outage (or from its end, if the session survived it) to the first messages.
 const RESUME: Duration = Duration::from_secs(2);
-/// An outage that nobody noticed ends when QUIC probes again, which backs off as long as the outage was.
+/// The tunnel notices no shorter outage: streams go on with QUIC's next probe, which has backed off for as long as the
+/// outage was.
 const UNNOTICED: Duration = Duration::from_secs(15);
 /// WireGuard tries again every 5 s and up to 333 ms, and both ends do.
 const RETRY: Duration = Duration::from_millis(5333 + 100);
-const SEEDS: u64 = 8;
+const SEEDS: u64 = 12;
 
 fn latest_handshake(world: &World) -> Duration {
     let peers = world.hosts[SOUTH].node.peers();
@@ -34,15 +35,17 @@ fn resumes_after(length: Duration, seed: u64) -> (Option<Duration>, Duration) {
     world.network.cut.clear();
     let back = world.now;
     let news = |world: &World| latest_handshake(world) > back || world.apps[SUB].received > stalled + 2;
-    let patience = if length < UNNOTICED { length + RESUME } else { RETRY };
+    let (patience, limit) =
+        if length < UNNOTICED { (length + RESUME, length + RESUME) } else { (RETRY, RESUME) };
     let session = world.run_until(patience, news);
     assert!(session.is_some(), "neither a session nor messages within {patience:?}");
-    let resumed = world.run_until(RESUME, |world| world.apps[SUB].received > stalled + 2);
-    let resumed = resumed.unwrap_or_else(|| panic!("no message within {RESUME:?} of the session"));
+    let resumed = world.run_until(limit, |world| world.apps[SUB].received > stalled + 2);
+    let resumed = resumed.unwrap_or_else(|| panic!("no message within {limit:?} of the session"));
     let (session, resumed) = match session {
         Some(waited) if latest_handshake(&world) <= back => (None, waited + resumed),
         session => (session, resumed),
     };
+    assert!(resumed <= limit, "messages only {resumed:?} after the link was back");
     world.run(Duration::from_secs(20));
     world.conclude(Duration::from_secs(30));
     fixture::nothing_broke(&world);
