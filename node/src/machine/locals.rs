@@ -15,6 +15,9 @@ pub const FIRST_TOKEN: u64 = 1 << 32;
 const BUDGET: usize = 256 * 1024;
 /// The most that one read takes.
 const READ: usize = 128 * 1024;
+/// A read of fewer bytes is copied out, so that whoever keeps it keeps no more than its size; a larger one is handed
+/// over as it lies, and its block is kept for at most four times its size.
+const SMALL: usize = READ / 4;
 /// The most that one system call writes.
 const PIECES: usize = 64;
 
@@ -183,7 +186,7 @@ impl Locals {
             match local.stream.read_into(&mut self.buffer, READ) {
                 ReadOutcome::Data(length) => {
                     taken += length;
-                    let bytes = self.buffer.split().freeze();
+                    let bytes = take(&mut self.buffer);
                     tell(self, app, Told::Data(bytes));
                 }
                 ReadOutcome::Empty => local.readable = false,
@@ -215,6 +218,16 @@ impl Locals {
 enum Connecting {
     Yes,
     No,
+}
+
+/// What was read. While a tunnel is down it may be kept for long, and a slice keeps its whole block.
+fn take(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() >= SMALL {
+        return buffer.split().freeze();
+    }
+    let copy = Bytes::copy_from_slice(buffer);
+    buffer.clear();
+    copy
 }
 
 fn enqueue(queue: &mut VecDeque<AppId>, app: AppId, local: &mut Local) {
@@ -271,5 +284,74 @@ impl Apps for Locals {
 
     fn close(&mut self, app: AppId) {
         self.streams.remove(&app);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::super::apps::{AcceptOutcome, Listener};
+    use super::*;
+
+    const APP: AppId = AppId(1);
+
+    /// An application, and the connections that hold its only one.
+    fn connected() -> (TcpStream, Locals) {
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Endpoint::Tcp(address) = listener.endpoint() else { panic!("it is TCP") };
+        let application = TcpStream::connect(address).unwrap();
+        let AcceptOutcome::Stream(stream) = listener.accept() else { panic!("it has connected") };
+        let mut locals = Locals::new(Poller::new().unwrap(), Vec::new());
+        locals.add(APP, stream).unwrap();
+        (application, locals)
+    }
+
+    /// Waits for bytes and returns them, a piece for each read.
+    fn read(locals: &mut Locals) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        while pieces.is_empty() {
+            let ready = locals.poller().wait(Some(Duration::from_secs(10))).unwrap().to_vec();
+            assert!(!ready.is_empty(), "nothing arrives");
+            ready.into_iter().for_each(|ready| locals.note(ready));
+            locals.turn(&mut |_, _, told| {
+                if let Told::Data(bytes) = told {
+                    pieces.push(bytes);
+                }
+            });
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_small_read_that_is_kept_does_not_keep_the_block_it_was_read_into() {
+        let (mut application, mut locals) = connected();
+        let mut kept = Vec::new();
+        for number in 0..1000_u32 {
+            application.write_all(&[number as u8; 100]).unwrap();
+            kept.extend(read(&mut locals));
+        }
+        // Still the first block, and nothing that was kept lies in it.
+        assert!(locals.buffer.capacity() >= READ && locals.buffer.capacity() < 2 * READ);
+        let block = locals.buffer.as_ptr_range().start;
+        let block = block..block.wrapping_add(locals.buffer.capacity());
+        assert!(kept.iter().all(|bytes| !block.contains(&bytes.as_ptr())));
+        assert_eq!(kept.iter().map(Bytes::len).sum::<usize>(), 100 * 1000);
+        assert!(kept.iter().all(Bytes::is_unique), "no two share a block");
+    }
+
+    #[test]
+    fn a_large_read_is_handed_over_without_a_copy() {
+        for (length, copied) in [(1, true), (SMALL - 1, true), (SMALL, false), (READ, false)] {
+            let mut buffer = BytesMut::with_capacity(READ);
+            buffer.resize(length, 7);
+            let block = buffer.as_ptr();
+            let bytes = take(&mut buffer);
+            assert_eq!(bytes, vec![7; length]);
+            assert_eq!(bytes.as_ptr() != block, copied, "{length} bytes");
+            assert!(buffer.is_empty());
+        }
     }
 }
