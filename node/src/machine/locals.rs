@@ -31,6 +31,8 @@ struct Local {
     /// The broker wants bytes.
     wanted: bool,
     queued: bool,
+    /// It will send no more, and all that it sent was read.
+    ended: bool,
 }
 
 /// What an application's socket has to tell the broker.
@@ -96,7 +98,8 @@ impl Locals {
         if connecting && quiet {
             self.writable.push_back(app);
         }
-        let local = Local { stream, connecting, quiet, readable: false, wanted: true, queued: false };
+        let local =
+            Local { stream, connecting, quiet, readable: false, wanted: true, queued: false, ended: false };
         self.streams.insert(app, local);
         Ok(())
     }
@@ -192,6 +195,7 @@ impl Locals {
                 ReadOutcome::Empty => local.readable = false,
                 ReadOutcome::Eof => {
                     local.readable = false;
+                    local.ended = true;
                     tell(self, app, Told::Ended);
                 }
                 ReadOutcome::Error(_) => {
@@ -202,15 +206,20 @@ impl Locals {
         }
     }
 
-    /// Reads, once more, everything that has arrived from every application: before a clean stop.
-    pub fn read_all(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
-        let all: Vec<AppId> = self.streams.keys().copied().collect();
-        for app in all {
-            if let Some(local) = self.streams.get_mut(&app) {
-                local.readable = true;
-            }
-            self.read(app, tell);
+    /// Looks again at every application, whether or not the poller has told of it: before a clean stop.
+    pub fn read_all(&mut self) {
+        for (app, local) in self.streams.iter_mut().filter(|(_, local)| !local.connecting) {
+            local.readable = !local.ended;
+            enqueue(&mut self.queue, *app, local);
         }
+    }
+
+    /// Whether every application was read until it had nothing more, and the broker takes more from all of them.
+    pub fn is_drained(&self) -> bool {
+        self.streams.values().all(|local| {
+            let is_read = local.wanted && !local.readable;
+            local.ended || local.connecting || is_read
+        })
     }
 }
 
@@ -309,18 +318,27 @@ mod tests {
         (application, locals)
     }
 
+    /// Waits for what the application has to tell.
+    fn hear(locals: &mut Locals) -> Vec<Told> {
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            let patience = if locals.is_busy() { Duration::ZERO } else { Duration::from_secs(10) };
+            let ready = locals.poller().wait(Some(patience)).unwrap().to_vec();
+            assert!(!ready.is_empty() || locals.is_busy(), "nothing arrives");
+            ready.into_iter().for_each(|ready| locals.note(ready));
+            locals.turn(&mut |_, _, told| heard.push(told));
+        }
+        heard
+    }
+
     /// Waits for bytes and returns them, a piece for each read.
     fn read(locals: &mut Locals) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         while pieces.is_empty() {
-            let ready = locals.poller().wait(Some(Duration::from_secs(10))).unwrap().to_vec();
-            assert!(!ready.is_empty(), "nothing arrives");
-            ready.into_iter().for_each(|ready| locals.note(ready));
-            locals.turn(&mut |_, _, told| {
-                if let Told::Data(bytes) = told {
-                    pieces.push(bytes);
-                }
-            });
+            pieces.extend(hear(locals).into_iter().filter_map(|told| match told {
+                Told::Data(bytes) => Some(bytes),
+                _ => None,
+            }));
         }
         pieces
     }
@@ -353,5 +371,26 @@ mod tests {
             assert_eq!(bytes.as_ptr() != block, copied, "{length} bytes");
             assert!(buffer.is_empty());
         }
+    }
+
+    #[test]
+    fn an_application_is_drained_once_it_was_read_to_the_end_and_is_wanted() {
+        let (mut application, mut locals) = connected();
+        application.write_all(&[7; 3 * BUDGET]).unwrap();
+        locals.set_reading(APP, false);
+        locals.read_all();
+        assert!(!locals.is_drained(), "the broker pauses it");
+        locals.set_reading(APP, true);
+        assert!(!locals.is_drained(), "it was not read");
+        let mut got = 0;
+        while !locals.is_drained() {
+            got += read(&mut locals).iter().map(Bytes::len).sum::<usize>();
+        }
+        assert_eq!(got, 3 * BUDGET);
+        drop(application);
+        while !hear(&mut locals).iter().any(|told| matches!(told, Told::Ended)) {}
+        locals.set_reading(APP, false);
+        locals.read_all();
+        assert!(locals.is_drained(), "an application that has ended has nothing more");
     }
 }
