@@ -261,7 +261,10 @@ impl EventLoop {
     fn obey(&mut self, now: Now) {
         while let Some(signal) = self.signals.as_ref().and_then(Signals::take) {
             match signal {
-                Signal::Stop => self.begin_stop(now),
+                Signal::Stop => match &mut self.stopping {
+                    Some(stopping) => stopping.hurry(now.instant),
+                    None => self.begin_stop(now),
+                },
                 Signal::Reload => self.reload_policy(now),
             }
         }
@@ -334,7 +337,7 @@ impl EventLoop {
         let quiet = stopping.is_ending() && self.is_quiet();
         let late = stopping.is_late(now.instant);
         if !quiet && late {
-            tracing::warn!("stopped before everything was delivered: the other side did not take it in time");
+            tracing::warn!("stopped before everything was delivered: {}", stopping.why_late());
         }
         quiet || late
     }

@@ -11,11 +11,14 @@ const READING: Duration = Duration::from_millis(STOP.as_millis() as u64 / 2);
 /// Silence for so long means that an application's kernel has nothing more for us: it sends the rest of a full
 /// window as soon as we have read, within the same machine.
 const QUIET: Duration = Duration::from_millis(20);
+/// Signals closer together are one: `timeout` sends SIGTERM to the process, and once more to its group.
+const SAME: Duration = Duration::from_millis(100);
 
 /// A stop that was asked for.
 #[derive(Debug)]
 pub(super) struct Stopping {
     phase: Phase,
+    begun: Moment,
     until: Moment,
 }
 
@@ -30,7 +33,23 @@ enum Phase {
 impl Stopping {
     pub(super) fn begin(now: Moment) -> Self {
         let phase = Phase::Reading { quiet_at: now + QUIET, latest: now + READING };
-        Self { phase, until: now + STOP }
+        Self { phase, begun: now, until: now + STOP }
+    }
+
+    /// It was asked for again: it is over, delivered or not.
+    pub(super) fn hurry(&mut self, now: Moment) {
+        if now >= self.begun + SAME {
+            self.until = self.until.min(now);
+        }
+    }
+
+    /// Why there was not more time.
+    pub(super) fn why_late(&self) -> &'static str {
+        if self.until < self.begun + STOP {
+            "it was told to end at once"
+        } else {
+            "the other side did not take it in time"
+        }
     }
 
     /// An application had something, or has something that the broker does not take yet.
@@ -63,7 +82,7 @@ impl Stopping {
     /// When there is something to decide.
     pub(super) fn poll_timeout(&self) -> Moment {
         match self.phase {
-            Phase::Reading { quiet_at, latest } => quiet_at.min(latest),
+            Phase::Reading { quiet_at, latest } => quiet_at.min(latest).min(self.until),
             Phase::Ending => self.until,
         }
     }
@@ -98,5 +117,15 @@ mod tests {
             stopping.heard(at(millis));
         }
         assert!(stopping.is_time_to_end(at(2500)));
+    }
+    #[test]
+    fn a_second_signal_leaves_no_more_time_and_the_same_one_twice_does() {
+        let mut stopping = Stopping::begin(at(0));
+        stopping.hurry(at(99));
+        assert!(!stopping.is_late(at(99)));
+        stopping.hurry(at(100));
+        assert!(stopping.is_late(at(100)) && stopping.poll_timeout() <= at(100));
+        stopping.hurry(at(200));
+        assert!(stopping.is_late(at(100)), "a third one gives none back");
     }
 }
