@@ -3,6 +3,8 @@
 //! Never wait, never time: a turn takes what has arrived, draws the consequences, and flushes. Under load input
 //! piles up during a turn and batches grow by themselves; idle, one message is one read and one send.
 
+mod stopping;
+
 use std::io;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use crate::machine::signals::{Signal, Signals};
 use crate::machine::udp::Udp;
 use crate::node::{Event, Node};
 use crate::report;
+use stopping::Stopping;
 
 /// The UDP socket's token; the listeners' follow.
 const UDP: u64 = 0;
@@ -31,8 +34,6 @@ const ACCEPTS: usize = 64;
 const EXHAUSTED: Duration = Duration::from_millis(50);
 /// Pause after the system ran out of memory for a send.
 const SHORT_OF_MEMORY: Duration = Duration::from_millis(1);
-/// How long a clean stop waits for data on its way.
-const STOP: Duration = Duration::from_secs(5);
 /// How often the same thing is logged at most.
 const REPEAT: Duration = Duration::from_secs(10);
 
@@ -100,7 +101,7 @@ pub struct EventLoop {
     /// The batch was full before everything was in it.
     more_to_send: bool,
     active_until: Moment,
-    stopping: Option<Moment>,
+    stopping: Option<Stopping>,
     started: Now,
     ready: Vec<Ready>,
 }
@@ -173,9 +174,9 @@ impl EventLoop {
         }
         self.node.settle(now, &mut self.batch, &mut self.locals);
         self.accept(now);
-        let node = &mut self.node;
-        self.locals.turn(&mut |locals, app, told| tell(node, locals, app, told, now));
+        self.hear(now);
         self.obey(now);
+        self.end_connections(now);
         self.more_to_send = !self.node.settle(now, &mut self.batch, &mut self.locals);
         self.flush(now)?;
         self.log_events(now);
@@ -194,9 +195,6 @@ impl EventLoop {
     }
 
     fn accept(&mut self, now: Now) {
-        if self.stopping.is_some() {
-            return;
-        }
         let Self { entrances, node, locals, .. } = self;
         for entrance in entrances {
             if entrance.pause.is_some_and(|until| until > now.instant) {
@@ -225,6 +223,21 @@ impl EventLoop {
         }
     }
 
+    /// What the applications have to say.
+    fn hear(&mut self, now: Now) {
+        let Self { node, locals, stopping, .. } = self;
+        let mut heard = false;
+        locals.turn(&mut |locals, app, told| {
+            heard |= matches!(told, Told::Data(_));
+            tell(node, locals, app, told, now);
+        });
+        if let Some(stopping) = stopping
+            && (heard || !locals.is_drained())
+        {
+            stopping.heard(now.instant);
+        }
+    }
+
     fn flush(&mut self, now: Now) -> io::Result<()> {
         if self.udp_blocked || self.flush_at.is_some_and(|at| at > now.instant) {
             return Ok(());
@@ -248,7 +261,10 @@ impl EventLoop {
     fn obey(&mut self, now: Now) {
         while let Some(signal) = self.signals.as_ref().and_then(Signals::take) {
             match signal {
-                Signal::Stop => self.begin_stop(now),
+                Signal::Stop => match &mut self.stopping {
+                    Some(stopping) => stopping.hurry(now.instant),
+                    None => self.begin_stop(now),
+                },
                 Signal::Reload => self.reload_policy(now),
             }
         }
@@ -298,25 +314,38 @@ impl EventLoop {
         }
     }
 
-    /// Reads what has arrived, ends every connection in order, and lets nobody in.
+    /// Lets nobody in any more, and reads what has arrived from those who are.
     fn begin_stop(&mut self, now: Now) {
         if self.stopping.is_some() {
             return;
         }
         tracing::info!("stopping: delivering what is under way");
-        self.stopping = Some(now.instant + STOP);
-        let node = &mut self.node;
-        self.locals.read_all(&mut |locals, app, told| tell(node, locals, app, told, now));
-        self.node.broker().stop(now.instant, &mut self.locals);
+        self.stopping = Some(Stopping::begin(now.instant));
+        self.entrances.clear();
+        self.locals.read_all();
+    }
+
+    /// Ends every connection in order, once what its application had sent is on its way.
+    fn end_connections(&mut self, now: Now) {
+        if self.stopping.as_mut().is_some_and(|stopping| stopping.is_time_to_end(now.instant)) {
+            self.node.broker().stop(now.instant, &mut self.locals);
+        }
     }
 
     fn is_over(&self, now: Now) -> bool {
-        let Some(until) = self.stopping else { return false };
-        let idle = self.node.broker_report().connections() == 0 && self.batch.is_empty();
-        if !idle && now.instant >= until {
-            tracing::warn!("stopped before everything was delivered: the other side did not take it in time");
+        let Some(stopping) = &self.stopping else { return false };
+        let quiet = stopping.is_ending() && self.is_quiet();
+        let late = stopping.is_late(now.instant);
+        if !quiet && late {
+            tracing::warn!("stopped before everything was delivered: {}", stopping.why_late());
         }
-        idle || now.instant >= until
+        quiet || late
+    }
+
+    /// Whether everything that applications have sent has reached the other nodes, and what came from there has
+    /// been handed over.
+    fn is_quiet(&self) -> bool {
+        self.node.broker_report().connections() == 0 && self.batch.is_empty()
     }
 
     /// Looks for more for a while after something happened, then sleeps until something does.
@@ -353,7 +382,8 @@ impl EventLoop {
 
     fn next_deadline(&self) -> Option<Moment> {
         let pauses = self.entrances.iter().filter_map(|entrance| entrance.pause);
-        let own = [self.node.poll_timeout(), self.flush_at, self.stopping];
+        let stopping = self.stopping.as_ref().map(Stopping::poll_timeout);
+        let own = [self.node.poll_timeout(), self.flush_at, stopping];
         own.into_iter().flatten().chain(pauses).min()
     }
 

@@ -20,4 +20,5 @@ mod reload;
 mod reqrep;
 mod restarts;
 mod stalled_subscriber;
+mod stopping;
 mod xpub_xsub;

@@ -38,12 +38,14 @@ fn a_clean_stop_delivers_what_is_buffered() {
     source.send("first", 0).expect("sent");
     assert_eq!(sink.recv_bytes(0).expect("the path is up"), b"first");
     // Closed with everything handed to the kernel: whatever is missing now is inside a node.
-    send_numbered(&source, 2_000, 1024);
+    send_numbered(&source, 4_000, 1024);
     drop(source);
     bridge.nodes.beta.terminate();
+    receive_numbered(&sink, 4_000);
     let status = bridge.nodes.beta.await_exit(SOON);
     assert!(status.success(), "a clean stop is no failure: {status}");
-    receive_numbered(&sink, 2_000);
+    let log = bridge.nodes.beta.log();
+    assert!(!log.iter().any(|line| line.contains("WARN")), "it had the time: {log:#?}");
     bridge.nodes.alpha.terminate();
     assert!(bridge.nodes.alpha.await_exit(SOON).success());
     bridge.assert_no_errors();

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use lockgate_tests::rig::{SOON, eventually};
+use lockgate_tests::rig::{NodeProcess, SOON, eventually};
+use zmq::Socket;
 
 use crate::apps::Bridge;
 
@@ -18,13 +19,12 @@ fn withdrawn(service: &str) -> String {
     )
 }
 
-fn open(bridge: &Bridge) -> u64 {
-    bridge.nodes.alpha.status()["services"][0]["counters"]["open"].as_u64().expect("a number")
+fn open(node: &NodeProcess) -> u64 {
+    node.status()["services"][0]["counters"]["open"].as_u64().expect("a number")
 }
 
-#[test]
-#[expect(clippy::disallowed_methods, reason = "the test times the second that the promise names")]
-fn a_withdrawn_permission_ends_the_stream_within_a_second() {
+/// A bridge over which one question was asked and answered.
+fn in_use() -> (Bridge, Socket, Socket) {
     let bridge = Bridge::tcp("command", "rep", "");
     let rep = bridge.host(zmq::REP);
     let req = bridge.user(zmq::REQ);
@@ -32,19 +32,46 @@ fn a_withdrawn_permission_ends_the_stream_within_a_second() {
     assert_eq!(rep.recv_bytes(0).expect("the path is up"), b"before");
     rep.send("answer", 0).expect("sent");
     assert_eq!(req.recv_bytes(0).expect("answered"), b"answer");
-    assert_eq!(open(&bridge), 1);
-    // The hosting end alone withdraws it: the using end still believes that it may.
-    bridge.nodes.put_policy("alpha", &withdrawn("command"));
+    assert_eq!((open(&bridge.nodes.alpha), open(&bridge.nodes.beta)), (1, 1));
+    (bridge, rep, req)
+}
+
+/// `node` alone withdraws the permission; the other still believes that it holds.
+#[expect(clippy::disallowed_methods, reason = "the test times the second that the promise names")]
+fn assert_withdrawn_by(node: &NodeProcess) {
     let asked = Instant::now();
-    bridge.nodes.alpha.hangup();
-    eventually("the stream has ended", SOON, || (open(&bridge) == 0).then_some(()));
+    node.hangup();
+    eventually("the stream has ended", SOON, || (open(node) == 0).then_some(()));
     assert!(asked.elapsed() < Duration::from_secs(1), "it took {:?}", asked.elapsed());
-    bridge.nodes.alpha.await_denial(&["command", "open"]);
+    node.await_denial(&["command", "open"]);
+}
+
+/// `req` asks again, and `rep` is not asked.
+fn assert_cut(rep: &Socket, req: &Socket) {
     req.send("after", 0).expect("queued");
     rep.set_rcvtimeo(1000).expect("an option");
     assert_eq!(rep.recv_bytes(0), Err(zmq::Error::EAGAIN), "nothing arrives any more");
     // Nobody waits for an answer to it.
     req.set_linger(0).expect("an option");
+}
+
+#[test]
+fn a_withdrawn_permission_ends_the_stream_within_a_second() {
+    let (bridge, rep, req) = in_use();
+    bridge.nodes.put_policy("alpha", &withdrawn("command"));
+    assert_withdrawn_by(&bridge.nodes.alpha);
+    assert_cut(&rep, &req);
+}
+
+#[test]
+fn a_permission_withdrawn_by_the_using_node_ends_its_stream_within_a_second_too() {
+    let (bridge, rep, req) = in_use();
+    bridge.nodes.put_policy("beta", &withdrawn("command"));
+    assert_withdrawn_by(&bridge.nodes.beta);
+    // Its own [[use]] has lost its last permission: a mistake at the start, here a warning.
+    bridge.nodes.beta.await_line("use.service");
+    assert_cut(&rep, &req);
+    assert_eq!(bridge.nodes.beta.status()["policy"]["generation"], 2);
 }
 
 #[test]

@@ -159,26 +159,26 @@ fn doors(config: &Config) -> impl Iterator<Item = (Door, &Endpoint)> {
     offers.chain(uses)
 }
 
-/// Reads the policy again; only a whole one that fits the configuration may replace the last.
+/// Reads the policy again. Only one that means nothing is refused: one that fits this configuration no longer takes
+/// something away from this node, and to keep the wider one instead would be to fail open.
 fn reload(path: PathBuf, config: Config) -> Reload {
     let mut generation = 1;
     Box::new(move || {
-        let policy = read_policy(&path, &config)?;
+        let policy = read_policy(&path)?;
+        for misfit in config::check(&config, &policy).iter().chain(&policy.warnings) {
+            tracing::warn!("{}", as_warning(misfit));
+        }
         generation += 1;
         Ok(Arc::new(Rules::compile(&policy, generation)))
     })
 }
 
-fn read_policy(path: &Path, config: &Config) -> Result<Policy, String> {
+fn read_policy(path: &Path) -> Result<Policy, String> {
     let file = path.display().to_string();
     let most = lockgate_proto::document::MAX_TEXT as u64;
     let text = files::read_text(path, most).map_err(|error| error.problem(path))?;
-    let listed = |mistakes: Vec<lockgate_proto::document::Mistake>| {
-        mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    };
-    let policy = Policy::parse(&file, &text).map_err(listed)?;
-    let mistakes = config::check(config, &policy);
-    if mistakes.is_empty() { Ok(policy) } else { Err(listed(mistakes)) }
+    Policy::parse(&file, &text)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 fn unbound(error: impl std::fmt::Display) -> Failure {

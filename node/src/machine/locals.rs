@@ -15,6 +15,9 @@ pub const FIRST_TOKEN: u64 = 1 << 32;
 const BUDGET: usize = 256 * 1024;
 /// The most that one read takes.
 const READ: usize = 128 * 1024;
+/// A read of fewer bytes is copied out, so that whoever keeps it keeps no more than its size; a larger one is handed
+/// over as it lies, and its block is kept for at most four times its size.
+const SMALL: usize = READ / 4;
 /// The most that one system call writes.
 const PIECES: usize = 64;
 
@@ -28,6 +31,8 @@ struct Local {
     /// The broker wants bytes.
     wanted: bool,
     queued: bool,
+    /// It will send no more, and all that it sent was read.
+    ended: bool,
 }
 
 /// What an application's socket has to tell the broker.
@@ -93,7 +98,8 @@ impl Locals {
         if connecting && quiet {
             self.writable.push_back(app);
         }
-        let local = Local { stream, connecting, quiet, readable: false, wanted: true, queued: false };
+        let local =
+            Local { stream, connecting, quiet, readable: false, wanted: true, queued: false, ended: false };
         self.streams.insert(app, local);
         Ok(())
     }
@@ -183,12 +189,13 @@ impl Locals {
             match local.stream.read_into(&mut self.buffer, READ) {
                 ReadOutcome::Data(length) => {
                     taken += length;
-                    let bytes = self.buffer.split().freeze();
+                    let bytes = take(&mut self.buffer);
                     tell(self, app, Told::Data(bytes));
                 }
                 ReadOutcome::Empty => local.readable = false,
                 ReadOutcome::Eof => {
                     local.readable = false;
+                    local.ended = true;
                     tell(self, app, Told::Ended);
                 }
                 ReadOutcome::Error(_) => {
@@ -199,15 +206,20 @@ impl Locals {
         }
     }
 
-    /// Reads, once more, everything that has arrived from every application: before a clean stop.
-    pub fn read_all(&mut self, tell: &mut impl FnMut(&mut Self, AppId, Told)) {
-        let all: Vec<AppId> = self.streams.keys().copied().collect();
-        for app in all {
-            if let Some(local) = self.streams.get_mut(&app) {
-                local.readable = true;
-            }
-            self.read(app, tell);
+    /// Looks again at every application, whether or not the poller has told of it: before a clean stop.
+    pub fn read_all(&mut self) {
+        for (app, local) in self.streams.iter_mut().filter(|(_, local)| !local.connecting) {
+            local.readable = !local.ended;
+            enqueue(&mut self.queue, *app, local);
         }
+    }
+
+    /// Whether every application was read until it had nothing more, and the broker takes more from all of them.
+    pub fn is_drained(&self) -> bool {
+        self.streams.values().all(|local| {
+            let is_read = local.wanted && !local.readable;
+            local.ended || local.connecting || is_read
+        })
     }
 }
 
@@ -215,6 +227,16 @@ impl Locals {
 enum Connecting {
     Yes,
     No,
+}
+
+/// What was read. While a tunnel is down it may be kept for long, and a slice keeps its whole block.
+fn take(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() >= SMALL {
+        return buffer.split().freeze();
+    }
+    let copy = Bytes::copy_from_slice(buffer);
+    buffer.clear();
+    copy
 }
 
 fn enqueue(queue: &mut VecDeque<AppId>, app: AppId, local: &mut Local) {
@@ -271,5 +293,104 @@ impl Apps for Locals {
 
     fn close(&mut self, app: AppId) {
         self.streams.remove(&app);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::super::apps::{AcceptOutcome, Listener};
+    use super::*;
+
+    const APP: AppId = AppId(1);
+
+    /// An application, and the connections that hold its only one.
+    fn connected() -> (TcpStream, Locals) {
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Endpoint::Tcp(address) = listener.endpoint() else { panic!("it is TCP") };
+        let application = TcpStream::connect(address).unwrap();
+        let AcceptOutcome::Stream(stream) = listener.accept() else { panic!("it has connected") };
+        let mut locals = Locals::new(Poller::new().unwrap(), Vec::new());
+        locals.add(APP, stream).unwrap();
+        (application, locals)
+    }
+
+    /// Waits for what the application has to tell.
+    fn hear(locals: &mut Locals) -> Vec<Told> {
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            let patience = if locals.is_busy() { Duration::ZERO } else { Duration::from_secs(10) };
+            let ready = locals.poller().wait(Some(patience)).unwrap().to_vec();
+            assert!(!ready.is_empty() || locals.is_busy(), "nothing arrives");
+            ready.into_iter().for_each(|ready| locals.note(ready));
+            locals.turn(&mut |_, _, told| heard.push(told));
+        }
+        heard
+    }
+
+    /// Waits for bytes and returns them, a piece for each read.
+    fn read(locals: &mut Locals) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        while pieces.is_empty() {
+            pieces.extend(hear(locals).into_iter().filter_map(|told| match told {
+                Told::Data(bytes) => Some(bytes),
+                _ => None,
+            }));
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_small_read_that_is_kept_does_not_keep_the_block_it_was_read_into() {
+        let (mut application, mut locals) = connected();
+        let mut kept = Vec::new();
+        for number in 0..1000_u32 {
+            application.write_all(&[number as u8; 100]).unwrap();
+            kept.extend(read(&mut locals));
+        }
+        // Still the first block, and nothing that was kept lies in it.
+        assert!(locals.buffer.capacity() >= READ && locals.buffer.capacity() < 2 * READ);
+        let block = locals.buffer.as_ptr_range().start;
+        let block = block..block.wrapping_add(locals.buffer.capacity());
+        assert!(kept.iter().all(|bytes| !block.contains(&bytes.as_ptr())));
+        assert_eq!(kept.iter().map(Bytes::len).sum::<usize>(), 100 * 1000);
+        assert!(kept.iter().all(Bytes::is_unique), "no two share a block");
+    }
+
+    #[test]
+    fn a_large_read_is_handed_over_without_a_copy() {
+        for (length, copied) in [(1, true), (SMALL - 1, true), (SMALL, false), (READ, false)] {
+            let mut buffer = BytesMut::with_capacity(READ);
+            buffer.resize(length, 7);
+            let block = buffer.as_ptr();
+            let bytes = take(&mut buffer);
+            assert_eq!(bytes, vec![7; length]);
+            assert_eq!(bytes.as_ptr() != block, copied, "{length} bytes");
+            assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_application_is_drained_once_it_was_read_to_the_end_and_is_wanted() {
+        let (mut application, mut locals) = connected();
+        application.write_all(&[7; 3 * BUDGET]).unwrap();
+        locals.set_reading(APP, false);
+        locals.read_all();
+        assert!(!locals.is_drained(), "the broker pauses it");
+        locals.set_reading(APP, true);
+        assert!(!locals.is_drained(), "it was not read");
+        let mut got = 0;
+        while !locals.is_drained() {
+            got += read(&mut locals).iter().map(Bytes::len).sum::<usize>();
+        }
+        assert_eq!(got, 3 * BUDGET);
+        drop(application);
+        while !hear(&mut locals).iter().any(|told| matches!(told, Told::Ended)) {}
+        locals.set_reading(APP, false);
+        locals.read_all();
+        assert!(locals.is_drained(), "an application that has ended has nothing more");
     }
 }

@@ -14,7 +14,7 @@ use super::poller::Waker;
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM or SIGINT: deliver what is buffered, then end. A second one means: end now.
+    /// SIGTERM or SIGINT: deliver what is buffered, then end. A second one (not within 100 ms) means: end now.
     Stop,
     /// SIGHUP: read the files again.
     Reload,

@@ -147,12 +147,17 @@ impl NodeProcess {
         self.signal(Signal::HUP);
     }
 
+    /// How the process ended, if it has.
+    pub fn has_exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("our own child")
+    }
+
     /// Waits for the process to end.
     ///
     /// # Panics
     /// If it runs on past `deadline`.
     pub fn await_exit(&mut self, deadline: Duration) -> ExitStatus {
-        if let Some(status) = self.child.try_wait().expect("our own child") {
+        if let Some(status) = self.has_exited() {
             return status;
         }
         let pidfd = pidfd_open(self.pid(), PidfdFlags::empty()).expect("our own child");
