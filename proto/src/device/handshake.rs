@@ -51,6 +51,8 @@ impl Device {
         let peer = self.peers.get_mut(&id).expect("indices only name live peers");
         let attempt = peer.attempt.as_mut().filter(|attempt| attempt.local == message.receiver);
         let attempt = attempt.ok_or(Discard::UnknownIndex)?;
+        // After the index has matched: strangers hear nothing, and a flood of forged answers costs no arithmetic.
+        core.admit(from, message.sender, &message.macs, now, out)?;
         let keys = attempt.initiator.finish(&peer.preshared, message.noise)?;
         peer.round_trip = Some(now.since(attempt.sent));
         let sent = attempt.sent;
@@ -118,7 +120,7 @@ impl Core {
         })
     }
 
-    /// Whether this initiation is worth a handshake. If its sender must first prove its address, it is told how.
+    /// Whether this handshake message is worth its arithmetic. If its sender must first prove its address, it is told how.
     fn admit(
         &mut self,
         from: SocketAddr,
