@@ -87,7 +87,8 @@ impl Bucket {
         }
         let most = u64::from(burst) * Self::ONE;
         self.tokens = self.tokens.saturating_add(millis.saturating_mul(u64::from(rate))).min(most);
-        self.at = now.instant;
+        // Only what was credited: the rest of a millisecond counts next time. A clock that went back credits nothing.
+        self.at = self.at + Duration::from_millis(millis);
     }
 
     fn take(&mut self, rate: u32, burst: u32, now: Now) -> bool {
@@ -222,6 +223,16 @@ mod tests {
         assert_eq!(admitted(&mut limits, v4(2), Proof::Given, 50, at(50)), 5);
         let more: u32 = (100..1_100).map(|ms| admitted(&mut limits, v4(1), Proof::Given, 3, at(ms))).sum();
         assert_eq!(more, 20);
+    }
+
+    #[test]
+    fn a_bucket_that_is_asked_every_1_99_ms_gets_its_whole_rate() {
+        let mut bucket = Bucket { tokens: 0, at: Moment::ZERO };
+        let taken = (1..=1_000).filter(|step| {
+            let instant = Moment::new(Duration::from_micros(1_990 * step));
+            bucket.take(100, 5, Now { instant, wall: Duration::ZERO })
+        });
+        assert_eq!(taken.count(), 199, "in 1.99 s at 100 a second");
     }
 
     #[test]
