@@ -21,6 +21,8 @@ const PROVEN_BURST: u32 = 5;
 const UNPROVEN_BURST: u32 = 128;
 /// Handshakes per second of all unproven sources: about a tenth of a slow core.
 const LOAD: u32 = 400;
+/// Handshakes per second of all sources that proved their address: they may be many, and one core has other work too.
+const PROVEN_LOAD: u32 = 1_000;
 /// Load lasts for this after it was last seen.
 const STICKY: Duration = Duration::from_secs(1);
 /// Sources that are remembered at once; more are load in themselves.
@@ -152,6 +154,7 @@ pub struct Limits {
     proven: Budgets,
     unproven: Budgets,
     total: Option<Bucket>,
+    proven_total: Option<Bucket>,
     load_until: Option<Moment>,
 }
 
@@ -161,6 +164,7 @@ impl Default for Limits {
             proven: Budgets::new(PROVEN_BURST),
             unproven: Budgets::new(UNPROVEN_BURST),
             total: None,
+            proven_total: None,
             load_until: None,
         }
     }
@@ -170,11 +174,21 @@ impl Limits {
     /// Decides about one initiation; call it once for each.
     pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
         match proof {
-            Proof::Given if matches!(self.proven.take(from, now), Ok(true)) => Admission::Handshake,
+            Proof::Given if self.admit_proven(from, now) => Admission::Handshake,
             Proof::Given => Admission::Nothing,
             Proof::Missing if self.is_loaded(now) => Admission::Cookie,
             Proof::Missing => self.admit_unproven(from, now),
         }
+    }
+
+    /// Within the budget of its source, and that of all.
+    fn admit_proven(&mut self, from: SocketAddr, now: Now) -> bool {
+        matches!(self.proven.take(from, now), Ok(true))
+            && self.proven_total.get_or_insert_with(|| Bucket::full(PROVEN_LOAD, now)).take(
+                PROVEN_LOAD,
+                PROVEN_LOAD,
+                now,
+            )
     }
 
     /// Whether everyone must prove their address.
@@ -210,6 +224,11 @@ mod tests {
         SocketAddr::new(IpAddr::V4(host.into()), 1)
     }
 
+    /// Nobody gets in without proof.
+    fn loaded() -> Limits {
+        Limits { load_until: Some(Moment::new(Duration::MAX)), ..Limits::default() }
+    }
+
     fn admitted(limits: &mut Limits, from: SocketAddr, proof: Proof, tries: u32, now: Now) -> u32 {
         (0..tries).filter(|_| limits.admit(from, proof, now) == Admission::Handshake).count() as u32
     }
@@ -233,6 +252,16 @@ mod tests {
             bucket.take(100, 5, Now { instant, wall: Duration::ZERO })
         });
         assert_eq!(taken.count(), 199, "in 1.99 s at 100 a second");
+    }
+
+    #[test]
+    fn all_proven_sources_together_have_a_thousand_a_second() {
+        let mut limits = loaded();
+        let sweep = |limits: &mut Limits, ms| -> u32 {
+            (0..2_000).map(|host| admitted(limits, v4(host), Proof::Given, 1, at(ms))).sum()
+        };
+        assert_eq!(sweep(&mut limits, 0), 1_000);
+        assert_eq!(sweep(&mut limits, 500), 500);
     }
 
     #[test]
