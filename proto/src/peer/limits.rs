@@ -175,9 +175,12 @@ impl Limits {
     pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
         match proof {
             Proof::Given if self.admit_proven(from, now) => Admission::Handshake,
-            Proof::Given => Admission::Nothing,
-            Proof::Missing if self.is_loaded(now) => Admission::Cookie,
-            Proof::Missing => self.admit_unproven(from, now),
+            // Proof is never worth less than none: what its budgets do not give, those of the unproven may.
+            Proof::Given => match self.admit_unless_loaded(from, now) {
+                Admission::Cookie => Admission::Nothing,
+                other => other,
+            },
+            Proof::Missing => self.admit_unless_loaded(from, now),
         }
     }
 
@@ -194,6 +197,10 @@ impl Limits {
     /// Whether everyone must prove their address.
     pub fn is_loaded(&self, now: Now) -> bool {
         self.load_until.is_some_and(|until| now.instant < until)
+    }
+
+    fn admit_unless_loaded(&mut self, from: SocketAddr, now: Now) -> Admission {
+        if self.is_loaded(now) { Admission::Cookie } else { self.admit_unproven(from, now) }
     }
 
     /// Only what a source may do anyway counts as load: one that floods is on its own.
@@ -235,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_proven_source_has_twenty_a_second_and_five_at_once() {
-        let mut limits = Limits::default();
+        let mut limits = loaded();
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(0)), 5);
         assert_eq!(limits.admit(v4(1), Proof::Given, at(49)), Admission::Nothing);
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(50)), 1);
@@ -265,8 +272,21 @@ mod tests {
     }
 
     #[test]
-    fn a_v6_network_is_one_source() {
+    fn proof_is_never_worth_less_than_none() {
+        for proof in [Proof::Missing, Proof::Given] {
+            let admitted = admitted(&mut Limits::default(), v4(1), proof, 300, at(0));
+            let proven = if proof == Proof::Given { PROVEN_BURST } else { 0 };
+            assert_eq!(admitted, UNPROVEN_BURST + proven, "{proof:?}");
+        }
         let mut limits = Limits::default();
+        admitted(&mut limits, v4(1), Proof::Given, 300, at(0));
+        assert_eq!(limits.admit(v4(1), Proof::Given, at(0)), Admission::Nothing, "no second cookie");
+        assert_eq!(admitted(&mut loaded(), v4(1), Proof::Given, 300, at(0)), PROVEN_BURST);
+    }
+
+    #[test]
+    fn a_v6_network_is_one_source() {
+        let mut limits = loaded();
         let admitted: u32 = (0..50)
             .map(|host| {
                 let from = format!("[2001:db8:0:1::{host}]:1").parse().unwrap();
