@@ -2,9 +2,12 @@
 //!
 //! Each side is a type: an [`Initiator`] exists only after the first message was written, a [`Responder`] only after one was
 //! read, and both end as [`SessionKeys`]. snow's own primitives are not used: `noise/resolver.rs` gives it ours, which refuse
-//! all-zero secrets, wipe keys, and know the static-static secret of each peer beforehand. The chaining key and hash inside
-//! snow are not wiped when it drops them; after the handshake they are of no use without the ephemeral keys, which are.
+//! all-zero secrets, wipe keys, and know the static-static secret of each peer beforehand. snow wipes nothing that it drops;
+//! so the chaining key, the preshared key and the split keys, each of which opens the session, reach it only masked
+//! (`noise/mask.rs`), and the mask is wiped. What passes over its stack in clear are agreed secrets and the keys of the
+//! handshake's own payloads.
 
+mod mask;
 mod resolver;
 pub mod tai64n;
 
@@ -16,6 +19,7 @@ use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
 use zeroize::Zeroizing;
 
+use self::mask::Mask;
 use self::resolver::{Known, Resolver};
 use self::tai64n::Tai64n;
 use crate::crypto::AeadKey;
@@ -83,9 +87,10 @@ impl Identity {
         &self,
         known: Known,
         ephemeral: Zeroizing<[u8; KEY_LEN]>,
+        mask: &Arc<Mask>,
         remote: Option<&PublicKey>,
     ) -> HandshakeState {
-        let resolver = Resolver::new(Arc::clone(&self.own), known, ephemeral);
+        let resolver = Resolver::new(Arc::clone(&self.own), known, ephemeral, Arc::clone(mask));
         // The static key is inside the resolver already; snow only insists that one is set.
         let builder = Builder::with_resolver(self.params.clone(), Box::new(resolver))
             .local_private_key(&[0; KEY_LEN])
@@ -108,7 +113,10 @@ pub struct SessionKeys {
 }
 
 /// A first message was sent; its answer is awaited.
-pub struct Initiator(HandshakeState);
+pub struct Initiator {
+    state: HandshakeState,
+    mask: Arc<Mask>,
+}
 
 impl Initiator {
     /// Writes the first message to `remote`, whom `identity` must know.
@@ -123,9 +131,10 @@ impl Initiator {
         message: &mut [u8; NOISE_INITIATION_LEN],
     ) -> Result<Self, Discard> {
         let shared = identity.peers.get(remote).ok_or(Discard::NoSuchPeer)?.clone();
-        let mut state = identity.state(Known::One(*remote, shared), drawn(secret), Some(remote));
+        let (ephemeral, mask) = (drawn(secret), Mask::draw(secret));
+        let mut state = identity.state(Known::One(*remote, shared), ephemeral, &mask, Some(remote));
         state.write_message(&timestamp.to_bytes(), message).map_err(|_| Discard::LowOrder)?;
-        Ok(Self(state))
+        Ok(Self { state, mask })
     }
 
     /// Reads the second message. A forged one leaves this as it was: the real one may still come. Drop it after success.
@@ -137,9 +146,9 @@ impl Initiator {
         preshared: &PresharedKey,
         message: &[u8; NOISE_RESPONSE_LEN],
     ) -> Result<SessionKeys, Discard> {
-        self.0.set_psk(PSK_LOCATION, preshared.as_bytes()).expect("the key has 32 bytes, the place exists");
-        self.0.read_message(message, &mut []).map_err(reason)?;
-        let (to_responder, to_initiator) = split(&mut self.0);
+        set_preshared(&mut self.state, &self.mask, preshared);
+        self.state.read_message(message, &mut []).map_err(reason)?;
+        let (to_responder, to_initiator) = split(&mut self.state, &self.mask);
         Ok(SessionKeys { send: to_responder, receive: to_initiator })
     }
 }
@@ -147,6 +156,7 @@ impl Initiator {
 /// A first message was read; it was by one of our peers.
 pub struct Responder {
     state: HandshakeState,
+    mask: Arc<Mask>,
     remote: PublicKey,
     timestamp: Tai64n,
 }
@@ -161,7 +171,8 @@ impl Responder {
         secret: &mut dyn Entropy,
         message: &[u8; NOISE_INITIATION_LEN],
     ) -> Result<Self, Discard> {
-        let mut state = identity.state(Known::Many(Arc::clone(&identity.peers)), drawn(secret), None);
+        let (ephemeral, mask) = (drawn(secret), Mask::draw(secret));
+        let mut state = identity.state(Known::Many(Arc::clone(&identity.peers)), ephemeral, &mask, None);
         let mut payload = [0; Tai64n::LEN];
         match state.read_message(message, &mut payload) {
             Ok(Tai64n::LEN) => {}
@@ -170,7 +181,7 @@ impl Responder {
             Err(error) => return Err(reason(error)),
         }
         let remote = remote(&state).ok_or(Discard::NotAuthentic)?;
-        Ok(Self { state, remote, timestamp: Tai64n::from_bytes(payload) })
+        Ok(Self { state, mask, remote, timestamp: Tai64n::from_bytes(payload) })
     }
 
     /// Who sent it: proven by the handshake.
@@ -192,11 +203,9 @@ impl Responder {
         preshared: &PresharedKey,
         message: &mut [u8; NOISE_RESPONSE_LEN],
     ) -> Result<SessionKeys, Discard> {
-        self.state
-            .set_psk(PSK_LOCATION, preshared.as_bytes())
-            .expect("the key has 32 bytes, the place exists");
+        set_preshared(&mut self.state, &self.mask, preshared);
         self.state.write_message(&[], message).map_err(|_| Discard::LowOrder)?;
-        let (to_responder, to_initiator) = split(&mut self.state);
+        let (to_responder, to_initiator) = split(&mut self.state, &self.mask);
         Ok(SessionKeys { send: to_initiator, receive: to_responder })
     }
 }
@@ -227,9 +236,15 @@ fn reason(error: snow::Error) -> Discard {
 }
 
 /// The split keys: initiator to responder, responder to initiator.
-fn split(state: &mut HandshakeState) -> (AeadKey, AeadKey) {
-    let keys = Zeroizing::new(state.dangerously_get_raw_split());
-    (AeadKey::new(&keys.0), AeadKey::new(&keys.1))
+fn split(state: &mut HandshakeState, mask: &Mask) -> (AeadKey, AeadKey) {
+    let (one, other) = state.dangerously_get_raw_split();
+    let key = |masked, with| AeadKey::new(&mask.applied(with, masked));
+    (key(&one, mask::TO_RESPONDER), key(&other, mask::TO_INITIATOR))
+}
+
+fn set_preshared(state: &mut HandshakeState, mask: &Mask, preshared: &PresharedKey) {
+    let masked = mask.applied(mask::PRESHARED, preshared.as_bytes());
+    state.set_psk(PSK_LOCATION, &*masked).expect("the key has 32 bytes, the place exists");
 }
 
 #[cfg(test)]

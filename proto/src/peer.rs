@@ -23,6 +23,9 @@ use crate::noise::Initiator;
 use crate::noise::tai64n::Tai64n;
 use crate::now::{Moment, Now};
 
+/// Initiations cross within one round trip, and few take longer than this.
+const CROSSING: Duration = Duration::from_secs(1);
+
 /// How a peer is doing, as news to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -88,6 +91,8 @@ pub struct Peer {
     pub received: u64,
     /// Bytes of datagrams sent.
     pub sent: u64,
+    /// When the last initiation was sent.
+    pub last_initiation_sent: Option<Moment>,
     last_timestamp_sent: Option<Tai64n>,
     last_timestamp_received: Option<Tai64n>,
     last_initiation_received: Option<Moment>,
@@ -111,6 +116,7 @@ impl Peer {
             scheduled: None,
             received: 0,
             sent: 0,
+            last_initiation_sent: None,
             last_timestamp_sent: None,
             last_timestamp_received: None,
             last_initiation_received: None,
@@ -124,6 +130,11 @@ impl Peer {
         stamp
     }
 
+    /// Whether an initiation of ours was sent so lately that one of the peer's may have crossed it.
+    pub fn began_lately(&self, now: Now) -> bool {
+        is_within(CROSSING, self.last_initiation_sent, now)
+    }
+
     /// Takes note of an authentic initiation, if it is newer than the last and not too soon after it.
     ///
     /// # Errors
@@ -132,15 +143,18 @@ impl Peer {
         if self.last_timestamp_received.is_some_and(|last| timestamp <= last) {
             return Err(Discard::StaleInitiation);
         }
-        // A clock that went back must not keep a peer out, so only a last time that is in the past counts.
-        let soon = |last: Moment| last <= now.instant && now.since(last) < INITIATION_INTERVAL;
-        if self.last_initiation_received.is_some_and(soon) {
+        if is_within(INITIATION_INTERVAL, self.last_initiation_received, now) {
             return Err(Discard::RateLimited);
         }
         self.last_timestamp_received = Some(timestamp);
         self.last_initiation_received = Some(now.instant);
         Ok(())
     }
+}
+
+/// A clock that went back must not keep a peer out, so only a last time that is in the past counts.
+fn is_within(time: Duration, last: Option<Moment>, now: Now) -> bool {
+    last.is_some_and(|last| last <= now.instant && now.since(last) < time)
 }
 
 #[cfg(test)]

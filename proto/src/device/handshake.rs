@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::{Core, Device, Event, PeerId};
 use crate::discard::Discard;
 use crate::noise::{Initiator, Responder};
-use crate::now::Now;
+use crate::now::{Moment, Now};
 use crate::outbox::Outbox;
 use crate::peer::limits::{Admission, Proof};
 use crate::peer::session::{Role, Session};
@@ -28,8 +28,11 @@ impl Device {
         let id = *self.by_key.get(&responder.remote()).ok_or(Discard::UnknownPeer)?;
         let peer = self.peers.get_mut(&id).expect("keys only name live peers");
         peer.accept_initiation(responder.timestamp(), now)?;
+        let insists = core.insists(peer, from, now);
         core.authentic(id, peer, from, INITIATION_LEN, now);
-        core.yield_attempt(peer);
+        if insists {
+            return Ok(id);
+        }
         core.answer(id, peer, responder, message.sender, now, out)?;
         Ok(id)
     }
@@ -48,13 +51,20 @@ impl Device {
         let peer = self.peers.get_mut(&id).expect("indices only name live peers");
         let attempt = peer.attempt.as_mut().filter(|attempt| attempt.local == message.receiver);
         let attempt = attempt.ok_or(Discard::UnknownIndex)?;
+        // After the index has matched: strangers hear nothing, and a flood of forged answers costs no arithmetic.
+        core.admit(from, message.sender, &message.macs, now, out)?;
         let keys = attempt.initiator.finish(&peer.preshared, message.noise)?;
         peer.round_trip = Some(now.since(attempt.sent));
+        let sent = attempt.sent;
         // The index lives on as that of the session.
         peer.attempt = None;
         let jitter = timers::jitter(&mut *core.randomness.public);
         let session = Session::new(message.receiver, message.sender, Role::Initiator, keys, jitter, now);
-        core.indices.retire(peer.keyring.add(session));
+        core.indices.retire(if core.gives_way(peer, sent) {
+            peer.keyring.add_beside_next(session)
+        } else {
+            peer.keyring.add(session)
+        });
         peer.timers.session_added(now);
         core.authentic(id, peer, from, RESPONSE_LEN, now);
         core.established(id, peer, now);
@@ -99,6 +109,7 @@ impl Core {
             Initiator::begin(&self.identity, &peer.key, stamp, &mut *self.randomness.secret, &mut noise)?;
         let local = self.indices.allocate(id, &mut *self.randomness.public);
         peer.attempt = Some(Attempt { initiator, local, sent: now.instant });
+        peer.last_initiation_sent = Some(now.instant);
         peer.timers.initiation_sent(timers::jitter(&mut *self.randomness.public), now);
         self.schedule(id, peer);
         peer.sent += INITIATION_LEN as u64;
@@ -109,7 +120,7 @@ impl Core {
         })
     }
 
-    /// Whether this initiation is worth a handshake. If its sender must first prove its address, it is told how.
+    /// Whether this handshake message is worth its arithmetic. If its sender must first prove its address, it is told how.
     fn admit(
         &mut self,
         from: SocketAddr,
@@ -133,12 +144,17 @@ impl Core {
         }
     }
 
-    /// Both sides began at once: the one with the lesser key lets go of its own initiation, so that one session comes of it.
-    /// Its retry stays due, in case the other side is never heard of again.
-    fn yield_attempt(&mut self, peer: &mut Peer) {
-        if self.identity.public() < peer.key {
-            self.drop_attempt(peer);
-        }
+    /// Both sides began at once, and ours is the greater key: the peer has our initiation or soon will, and its own needs no
+    /// answer. One that moved may not have it.
+    fn insists(&self, peer: &Peer, from: SocketAddr, now: Now) -> bool {
+        self.identity.public() > peer.key && peer.endpoint == Some(from) && peer.began_lately(now)
+    }
+
+    /// Both sides began at once (the session that waits is younger than our attempt), and ours is the lesser key: we use our
+    /// own session only until the peer uses its own, so that both come to use one. Our initiation is not given up before
+    /// that: the kernel and wireguard-go forget theirs when they read ours, and never use theirs.
+    fn gives_way(&self, peer: &Peer, sent: Moment) -> bool {
+        self.identity.public() < peer.key && peer.keyring.waits_since(sent)
     }
 
     fn answer(

@@ -13,7 +13,8 @@ use snow::types::{Cipher, Dh, Hash, Random};
 use zeroize::Zeroizing;
 
 use super::Own;
-use crate::crypto::{AeadKey, HASH_LEN, Hasher, TAG_LEN};
+use super::mask::{Mask, MaskedBlake2s};
+use crate::crypto::{AeadKey, TAG_LEN};
 use crate::keys::{KEY_LEN, PrivateKey, PublicKey, SharedSecret};
 
 /// The static-static secrets that a handshake may need.
@@ -39,12 +40,18 @@ pub(super) struct Resolver {
     own: Arc<Own>,
     known: Known,
     ephemeral: Zeroizing<[u8; KEY_LEN]>,
+    mask: Arc<Mask>,
     static_given: AtomicBool,
 }
 
 impl Resolver {
-    pub(super) fn new(own: Arc<Own>, known: Known, ephemeral: Zeroizing<[u8; KEY_LEN]>) -> Self {
-        Self { own, known, ephemeral, static_given: AtomicBool::new(false) }
+    pub(super) fn new(
+        own: Arc<Own>,
+        known: Known,
+        ephemeral: Zeroizing<[u8; KEY_LEN]>,
+        mask: Arc<Mask>,
+    ) -> Self {
+        Self { own, known, ephemeral, mask, static_given: AtomicBool::new(false) }
     }
 }
 
@@ -69,7 +76,8 @@ impl CryptoResolver for Resolver {
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        matches!(choice, HashChoice::Blake2s).then(|| Box::new(Blake2s(Hasher::new())) as Box<dyn Hash>)
+        matches!(choice, HashChoice::Blake2s)
+            .then(|| Box::new(MaskedBlake2s::new(Arc::clone(&self.mask))) as Box<dyn Hash>)
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
@@ -188,34 +196,6 @@ fn agree(private: &PrivateKey, remote: &PublicKey, out: &mut [u8]) -> Result<(),
     let shared = private.agree(remote).ok_or(Error::Dh)?;
     out[..KEY_LEN].copy_from_slice(shared.as_bytes());
     Ok(())
-}
-
-struct Blake2s(Hasher);
-
-impl Hash for Blake2s {
-    fn name(&self) -> &'static str {
-        "BLAKE2s"
-    }
-
-    fn block_len(&self) -> usize {
-        64
-    }
-
-    fn hash_len(&self) -> usize {
-        HASH_LEN
-    }
-
-    fn reset(&mut self) {
-        self.0 = Hasher::new();
-    }
-
-    fn input(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn result(&mut self, out: &mut [u8]) {
-        out[..HASH_LEN].copy_from_slice(&self.0.finish());
-    }
 }
 
 /// The packets' AEAD, in the shape that snow wants: from one buffer into another.

@@ -9,7 +9,7 @@ use crate::crypto::TAG_LEN;
 struct Drawn([u8; 32]);
 impl Entropy for Drawn {
     fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.copy_from_slice(&self.0);
+        bytes.chunks_mut(32).for_each(|chunk| chunk.copy_from_slice(&self.0));
     }
 }
 
@@ -48,7 +48,7 @@ fn handshakes_equal_an_independent_computation() {
 
         let mut first = [0; NOISE_INITIATION_LEN];
         let mut ephemeral = Drawn(key("initiator_ephemeral"));
-        let mut initiator =
+        let initiator =
             Initiator::begin(&ours, &theirs.public(), timestamp, &mut ephemeral, &mut first).unwrap();
         assert_eq!(first.to_vec(), bytes("first"));
         let responder = Responder::read(&theirs, &mut Drawn(key("responder_ephemeral")), &first).unwrap();
@@ -56,7 +56,11 @@ fn handshakes_equal_an_independent_computation() {
         let mut second = [0; NOISE_RESPONSE_LEN];
         let responder = responder.respond(&preshared, &mut second).unwrap();
         assert_eq!(second.to_vec(), bytes("second"));
-        let initiator = initiator.finish(&preshared, &second).unwrap();
+        let mut began = initiator;
+        let initiator = began.finish(&preshared, &second).unwrap();
+        let shown = began.state.dangerously_get_raw_split();
+        assert_ne!(shown.0.to_vec(), bytes("to_responder"), "snow sees session keys masked");
+        assert_ne!(shown.1.to_vec(), bytes("to_initiator"), "snow sees session keys masked");
 
         let mut data = b"a payload".to_vec();
         data.extend([0; TAG_LEN]);

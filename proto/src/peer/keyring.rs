@@ -1,6 +1,6 @@
 //! The sessions of one peer: the current one, the one before it, and one that the other side has not yet used.
 
-use crate::now::Now;
+use crate::now::{Moment, Now};
 use crate::peer::session::{Role, Session};
 
 /// At most three sessions.
@@ -36,6 +36,18 @@ impl Keyring {
                 retired.map(|session| session.map(|session| session.local))
             }
         }
+    }
+
+    /// Adds a confirmed session and lets the one that waits wait on: it takes over once the other side uses it.
+    pub fn add_beside_next(&mut self, session: Session) -> Retired {
+        let current = self.current.replace(session);
+        let gone = core::mem::replace(&mut self.previous, current);
+        [gone.map(|session| session.local), None, None]
+    }
+
+    /// Whether a session waits that was made at `since` or later.
+    pub fn waits_since(&self, since: Moment) -> bool {
+        self.next.as_ref().is_some_and(|next| next.born >= since)
     }
 
     fn add_confirmed(&mut self, session: Session) -> Retired {
@@ -135,5 +147,22 @@ mod tests {
         assert_eq!(held(&keyring), [Some(5), Some(6), None]);
         assert_eq!(keyring.clear(), [Some(6), Some(5), None]);
         assert!(keyring.is_empty());
+    }
+
+    #[test]
+    fn a_session_added_beside_the_next_one_serves_until_that_is_used() {
+        let mut keyring = Keyring::default();
+        keyring.add(session(1, Role::Initiator));
+        assert!(!keyring.waits_since(Moment::ZERO));
+        keyring.add(session(2, Role::Responder));
+        assert!(keyring.waits_since(Moment::ZERO));
+        assert!(!keyring.waits_since(Moment::new(Duration::from_nanos(1))));
+        assert_eq!(keyring.add_beside_next(session(3, Role::Initiator)), [None; 3]);
+        assert_eq!(held(&keyring), [Some(1), Some(3), Some(2)]);
+        assert_eq!(keyring.confirm(2), Confirmation::Confirmed(Some(1)));
+        assert_eq!(held(&keyring), [Some(3), Some(2), None]);
+        keyring.add(session(4, Role::Responder));
+        assert_eq!(keyring.add_beside_next(session(5, Role::Initiator)), [None; 3]);
+        assert_eq!(keyring.add_beside_next(session(6, Role::Initiator)), [Some(2), None, None]);
     }
 }

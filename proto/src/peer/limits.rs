@@ -21,6 +21,8 @@ const PROVEN_BURST: u32 = 5;
 const UNPROVEN_BURST: u32 = 128;
 /// Handshakes per second of all unproven sources: about a tenth of a slow core.
 const LOAD: u32 = 400;
+/// Handshakes per second of all sources that proved their address: they may be many, and one core has other work too.
+const PROVEN_LOAD: u32 = 1_000;
 /// Load lasts for this after it was last seen.
 const STICKY: Duration = Duration::from_secs(1);
 /// Sources that are remembered at once; more are load in themselves.
@@ -87,7 +89,8 @@ impl Bucket {
         }
         let most = u64::from(burst) * Self::ONE;
         self.tokens = self.tokens.saturating_add(millis.saturating_mul(u64::from(rate))).min(most);
-        self.at = now.instant;
+        // Only what was credited: the rest of a millisecond counts next time. A clock that went back credits nothing.
+        self.at = self.at + Duration::from_millis(millis);
     }
 
     fn take(&mut self, rate: u32, burst: u32, now: Now) -> bool {
@@ -151,6 +154,7 @@ pub struct Limits {
     proven: Budgets,
     unproven: Budgets,
     total: Option<Bucket>,
+    proven_total: Option<Bucket>,
     load_until: Option<Moment>,
 }
 
@@ -160,6 +164,7 @@ impl Default for Limits {
             proven: Budgets::new(PROVEN_BURST),
             unproven: Budgets::new(UNPROVEN_BURST),
             total: None,
+            proven_total: None,
             load_until: None,
         }
     }
@@ -169,16 +174,33 @@ impl Limits {
     /// Decides about one initiation; call it once for each.
     pub fn admit(&mut self, from: SocketAddr, proof: Proof, now: Now) -> Admission {
         match proof {
-            Proof::Given if matches!(self.proven.take(from, now), Ok(true)) => Admission::Handshake,
-            Proof::Given => Admission::Nothing,
-            Proof::Missing if self.is_loaded(now) => Admission::Cookie,
-            Proof::Missing => self.admit_unproven(from, now),
+            Proof::Given if self.admit_proven(from, now) => Admission::Handshake,
+            // Proof is never worth less than none: what its budgets do not give, those of the unproven may.
+            Proof::Given => match self.admit_unless_loaded(from, now) {
+                Admission::Cookie => Admission::Nothing,
+                other => other,
+            },
+            Proof::Missing => self.admit_unless_loaded(from, now),
         }
+    }
+
+    /// Within the budget of its source, and that of all.
+    fn admit_proven(&mut self, from: SocketAddr, now: Now) -> bool {
+        matches!(self.proven.take(from, now), Ok(true))
+            && self.proven_total.get_or_insert_with(|| Bucket::full(PROVEN_LOAD, now)).take(
+                PROVEN_LOAD,
+                PROVEN_LOAD,
+                now,
+            )
     }
 
     /// Whether everyone must prove their address.
     pub fn is_loaded(&self, now: Now) -> bool {
         self.load_until.is_some_and(|until| now.instant < until)
+    }
+
+    fn admit_unless_loaded(&mut self, from: SocketAddr, now: Now) -> Admission {
+        if self.is_loaded(now) { Admission::Cookie } else { self.admit_unproven(from, now) }
     }
 
     /// Only what a source may do anyway counts as load: one that floods is on its own.
@@ -209,13 +231,18 @@ mod tests {
         SocketAddr::new(IpAddr::V4(host.into()), 1)
     }
 
+    /// Nobody gets in without proof.
+    fn loaded() -> Limits {
+        Limits { load_until: Some(Moment::new(Duration::MAX)), ..Limits::default() }
+    }
+
     fn admitted(limits: &mut Limits, from: SocketAddr, proof: Proof, tries: u32, now: Now) -> u32 {
         (0..tries).filter(|_| limits.admit(from, proof, now) == Admission::Handshake).count() as u32
     }
 
     #[test]
     fn a_proven_source_has_twenty_a_second_and_five_at_once() {
-        let mut limits = Limits::default();
+        let mut limits = loaded();
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(0)), 5);
         assert_eq!(limits.admit(v4(1), Proof::Given, at(49)), Admission::Nothing);
         assert_eq!(admitted(&mut limits, v4(1), Proof::Given, 50, at(50)), 1);
@@ -225,8 +252,41 @@ mod tests {
     }
 
     #[test]
-    fn a_v6_network_is_one_source() {
+    fn a_bucket_that_is_asked_every_1_99_ms_gets_its_whole_rate() {
+        let mut bucket = Bucket { tokens: 0, at: Moment::ZERO };
+        let taken = (1..=1_000).filter(|step| {
+            let instant = Moment::new(Duration::from_micros(1_990 * step));
+            bucket.take(100, 5, Now { instant, wall: Duration::ZERO })
+        });
+        assert_eq!(taken.count(), 199, "in 1.99 s at 100 a second");
+    }
+
+    #[test]
+    fn all_proven_sources_together_have_a_thousand_a_second() {
+        let mut limits = loaded();
+        let sweep = |limits: &mut Limits, ms| -> u32 {
+            (0..2_000).map(|host| admitted(limits, v4(host), Proof::Given, 1, at(ms))).sum()
+        };
+        assert_eq!(sweep(&mut limits, 0), 1_000);
+        assert_eq!(sweep(&mut limits, 500), 500);
+    }
+
+    #[test]
+    fn proof_is_never_worth_less_than_none() {
+        for proof in [Proof::Missing, Proof::Given] {
+            let admitted = admitted(&mut Limits::default(), v4(1), proof, 300, at(0));
+            let proven = if proof == Proof::Given { PROVEN_BURST } else { 0 };
+            assert_eq!(admitted, UNPROVEN_BURST + proven, "{proof:?}");
+        }
         let mut limits = Limits::default();
+        admitted(&mut limits, v4(1), Proof::Given, 300, at(0));
+        assert_eq!(limits.admit(v4(1), Proof::Given, at(0)), Admission::Nothing, "no second cookie");
+        assert_eq!(admitted(&mut loaded(), v4(1), Proof::Given, 300, at(0)), PROVEN_BURST);
+    }
+
+    #[test]
+    fn a_v6_network_is_one_source() {
+        let mut limits = loaded();
         let admitted: u32 = (0..50)
             .map(|host| {
                 let from = format!("[2001:db8:0:1::{host}]:1").parse().unwrap();

@@ -36,7 +36,8 @@ pub struct Session {
     pub remote: u32,
     /// Our part in its handshake.
     pub role: Role,
-    born: Moment,
+    /// When it was made.
+    pub born: Moment,
     /// Spreads the renewals of many peers.
     jitter: Duration,
     keys: SessionKeys,

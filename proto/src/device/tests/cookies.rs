@@ -1,6 +1,7 @@
 //! Floods, and what honest peers notice of them.
 
 use super::*;
+use crate::peer::limits::{Admission, Proof};
 use crate::wire::COOKIE_REPLY_LEN;
 
 /// `host` sends initiations as fast as it can make them, and never takes an answer; returns what host 1 answered to it.
@@ -135,9 +136,46 @@ fn cookie_is_bound_to_address_and_port() {
 
 /// Uses up what `from`'s address may do without proof, with initiations that fail later.
 fn flood_out_budget(room: &mut Room, from: SocketAddr) {
-    use crate::peer::limits::{Admission, Proof};
     let (now, limits) = (room.now, &mut room.hosts[1].device.core.limits);
     while limits.admit(from, Proof::Missing, now) == Admission::Handshake {}
+}
+
+#[test]
+fn a_flood_of_forged_answers_is_asked_for_proof_and_a_stranger_to_the_index_hears_nothing() {
+    let mut room = Room::pair();
+    room.begin(0);
+    let initiation = room.take(0).remove(0);
+    room.give(1, address(0), &initiation).unwrap();
+    let response = room.take(1).remove(0);
+    let closed = |room: &mut Room, mut forged: Vec<u8>| {
+        let now = room.now;
+        let own = room.hosts[0].device.public_key();
+        crate::peer::cookie::Closer::new(&own).close(&mut forged, now);
+        forged
+    };
+    let mut forged = response.clone();
+    forged[50] ^= 1;
+    let forged = closed(&mut room, forged);
+    let outcomes: Vec<_> = (0..200).map(|_| room.give(0, address(1), &forged).unwrap_err()).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Discard::NotAuthentic).count(), 128);
+    assert_eq!(outcomes.last(), Some(&Discard::CookieSent));
+    let asked = room.take(0);
+    assert_eq!(asked.len(), 72);
+    let mut guessed = forged;
+    guessed[8] ^= 1;
+    let guessed = closed(&mut room, guessed);
+    assert_eq!(room.give(0, address(1), &guessed), Err(Discard::UnknownIndex));
+    assert!(room.take(0).is_empty());
+    // The honest peer answers the next initiation with the cookie that its own answer brings.
+    assert_eq!(room.give(0, address(1), &response), Err(Discard::CookieSent));
+    let cookie = room.take(0).remove(0);
+    room.give(1, address(0), &cookie).unwrap();
+    room.sleep(Duration::from_millis(20));
+    room.begin_anew(0);
+    let limits = &mut room.hosts[0].device.core.limits;
+    while limits.admit(address(1), Proof::Missing, room.now) == Admission::Handshake {}
+    room.settle();
+    room.assert_talks();
 }
 
 #[test]
