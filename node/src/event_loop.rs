@@ -345,7 +345,8 @@ impl EventLoop {
     /// Whether everything that applications have sent has reached the other nodes, and what came from there has
     /// been handed over.
     fn is_quiet(&self) -> bool {
-        self.node.broker_report().connections() == 0 && self.batch.is_empty()
+        let broker = self.node.broker_report();
+        broker.connections() == 0 && broker.is_flushed() && self.batch.is_empty()
     }
 
     /// Looks for more for a while after something happened, then sleeps until something does.
