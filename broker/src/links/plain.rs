@@ -351,7 +351,7 @@ mod tests {
             let mut payload = BytesMut::from(&packet[7..]);
             let opened = Key { generation }.decrypt(number, &packet[..7], &mut payload);
             assert_eq!(opened.is_ok(), opens, "generation {generation}, number {number:#x}");
-            assert!(!opens || payload == &b"payload"[..]);
+            assert!(!opens || payload == b"payload"[..]);
         }
         assert!(Key { generation: 1 }.decrypt(0, &[], &mut BytesMut::from(&b"tiny"[..])).is_err());
     }
