@@ -7,7 +7,9 @@
 
 mod clock;
 mod plain;
+mod report;
 mod stream;
+mod transmit;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,8 +24,10 @@ use quinn_proto::{
 };
 
 use clock::LinkClock;
-use plain::{Cids, Plain, TAG};
+use plain::{Cids, Plain};
+pub use report::LinkReport;
 pub use stream::{Reading, StreamKey};
+pub use transmit::Wire;
 
 /// Which link of this node: its place in the list of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,8 +75,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const SEGMENTS: usize = 44;
 /// Replaced connections that are still being drained, at most.
 const MAX_LEAVING: usize = 4;
-/// A shorter datagram could not be answered with a stateless reset (RFC 9000, 10.3.3).
-const MIN_DATAGRAM: usize = 29;
 /// Received datagrams share blocks of this size; a byte that waits in a stalled stream keeps a block alive.
 const INTAKE: usize = 16 * 1024;
 /// Between two attempts to connect, after a connection that did not last.
@@ -88,15 +90,6 @@ struct Half {
     handle: ConnectionHandle,
     connection: Connection,
     since: Moment,
-}
-
-/// Where a link's datagrams go.
-pub trait Wire {
-    /// Whether more is welcome.
-    fn has_room(&self) -> bool;
-
-    /// Takes a datagram for the node of `link`.
-    fn send(&mut self, link: LinkId, datagram: &[u8]);
 }
 
 /// One link; see the module.
@@ -283,12 +276,6 @@ impl Link {
         self.generation.max(self.serves_generation).wrapping_add(1)
     }
 
-    /// How its connections are doing.
-    pub fn reports(&self) -> impl Iterator<Item = LinkReport> + '_ {
-        let uses = self.uses.iter().map(|half| report(Side::Uses, half));
-        uses.chain(self.serves.iter().map(|half| report(Side::Serves, half)))
-    }
-
     /// A new stream to the other node; `None` until [`News::Ready`].
     pub fn open(&mut self, now: Moment) -> Option<StreamKey> {
         self.connect(now);
@@ -407,26 +394,6 @@ impl Link {
         }
     }
 
-    /// Hands every datagram that is due to `wire`, while that has room. `id` is this link's name.
-    pub fn transmit(&mut self, id: LinkId, now: Moment, wire: &mut impl Wire) {
-        if self.clock.is_stopped() {
-            return;
-        }
-        while let Some(reply) = self.replies.pop_front() {
-            wire.send(id, &reply);
-        }
-        let at = self.clock.at(now);
-        let mut halves = [&mut self.uses, &mut self.serves];
-        if self.first == Side::Serves {
-            halves.reverse();
-        }
-        for half in halves.into_iter().flatten().chain(&mut self.leaving) {
-            transmit_half(half, id, at, &mut self.scratch, wire);
-        }
-        self.first = if self.first == Side::Uses { Side::Serves } else { Side::Uses };
-        self.note_deadline();
-    }
-
     fn note_deadline(&mut self) {
         if self.clock.is_stopped() {
             self.deadline = None;
@@ -437,55 +404,6 @@ impl Link {
         let next = all.filter_map(|half| half.connection.poll_timeout()).min();
         let next = next.map(|due| self.clock.moment(due));
         self.deadline = [next, self.pause_until].into_iter().flatten().min();
-    }
-}
-
-/// Sends what one connection has, while there is room: what QUIC counts as sent must not be lost here.
-fn transmit_half(half: &mut Half, id: LinkId, at: Instant, scratch: &mut Vec<u8>, wire: &mut impl Wire) {
-    while wire.has_room() {
-        scratch.clear();
-        let Some(due) = half.connection.poll_transmit(at, SEGMENTS, scratch) else { return };
-        for datagram in scratch[..due.size].chunks(due.segment_size.unwrap_or(due.size)) {
-            // A short header's payload may end in PADDING frames, which are zeros (RFC 9000, 19.1).
-            if datagram.len() < MIN_DATAGRAM && datagram[0] & 0x80 == 0 {
-                let (payload, tag) = datagram.split_at(datagram.len() - TAG);
-                let mut padded = [0; MIN_DATAGRAM];
-                padded[..payload.len()].copy_from_slice(payload);
-                padded[MIN_DATAGRAM - TAG..].copy_from_slice(tag);
-                wire.send(id, &padded);
-            } else {
-                wire.send(id, datagram);
-            }
-        }
-    }
-}
-
-/// How one connection of a link is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkReport {
-    /// Whose streams it carries.
-    pub side: Side,
-    /// The smoothed round trip.
-    pub round_trip: Duration,
-    /// Bytes that may be on the way at present.
-    pub congestion_window: u64,
-    /// Times that the congestion window was cut.
-    pub congestion_events: u64,
-    /// QUIC packets sent.
-    pub sent: u64,
-    /// QUIC packets that never arrived.
-    pub lost: u64,
-}
-
-fn report(side: Side, half: &Half) -> LinkReport {
-    let path = half.connection.stats().path;
-    LinkReport {
-        side,
-        round_trip: path.rtt,
-        congestion_window: path.cwnd,
-        congestion_events: path.congestion_events,
-        sent: path.sent_packets,
-        lost: path.lost_packets,
     }
 }
 
