@@ -386,10 +386,10 @@ mod tests {
     #[test]
     fn a_connection_closed_with_bytes_unread_still_delivers_what_was_written() {
         let (mut application, mut locals) = connected();
-        application.write_all(&[7; BUDGET]).unwrap();
+        application.write_all(&vec![7; BUDGET]).unwrap();
         locals.set_reading(APP, false);
         // More than the application's window, so that some of it is still with us at the close.
-        let (piece, mut written) = ([Bytes::from_static(&[8; READ])], 0);
+        let (piece, mut written) = ([Bytes::from(vec![8; READ])], 0);
         while let Some(taken @ 1..) = locals.write(APP, &piece) {
             written += taken;
         }
@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn an_application_is_drained_once_it_was_read_to_the_end_and_is_wanted() {
         let (mut application, mut locals) = connected();
-        application.write_all(&[7; 3 * BUDGET]).unwrap();
+        application.write_all(&vec![7; 3 * BUDGET]).unwrap();
         locals.set_reading(APP, false);
         locals.read_all();
         assert!(!locals.is_drained(), "the broker pauses it");
