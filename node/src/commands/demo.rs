@@ -17,6 +17,7 @@ use lockgate_proto::now::Moment;
 use super::{Failure, print};
 use crate::cli::{Common, Demo};
 use crate::machine::clock::Clock;
+use crate::machine::host;
 use crate::machine::poller::Poller;
 use crate::machine::signals::Signals;
 use apps::{Curtain, Hosts, RAW, Role, SERVICES, TOPICS, Troupe};
@@ -38,6 +39,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the demo until its time is over or a signal ends it; an error says what did not hold.
 pub(super) fn run(options: &Demo, common: &Common) -> Result<(), Failure> {
+    host::raise_descriptor_limit();
     let poller = Poller::new().map_err(out_of)?;
     let signals = Signals::catch(poller.waker()).map_err(out_of)?;
     let mut show = Show { clock: Clock::start(), poller, signals };

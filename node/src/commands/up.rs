@@ -32,6 +32,7 @@ pub(super) const SPIN: Duration = Duration::from_micros(50);
 
 /// Runs until a signal stops it.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
+    host::raise_descriptor_limit();
     let loaded = config::load(&common.config).map_err(|mistakes| mistaken(&mistakes))?;
     for warning in &loaded.warnings {
         tracing::warn!("{}", as_warning(warning));

@@ -18,6 +18,8 @@ const READ: usize = 128 * 1024;
 /// A read of fewer bytes is copied out, so that whoever keeps it keeps no more than its size; a larger one is handed
 /// over as it lies, and its block is kept for at most four times its size.
 const SMALL: usize = READ / 4;
+/// The most that is thrown away of what an application sent and nobody wants any more.
+const UNREAD: usize = 16 * BUDGET;
 /// The most that one system call writes.
 const PIECES: usize = 64;
 
@@ -292,13 +294,21 @@ impl Apps for Locals {
     }
 
     fn close(&mut self, app: AppId) {
-        self.streams.remove(&app);
+        let Some(mut local) = self.streams.remove(&app) else { return };
+        // A socket that is closed with something unread in it sends a reset, which destroys what was written to it.
+        let mut thrown_away = 0;
+        while thrown_away < UNREAD
+            && let ReadOutcome::Data(length) = local.stream.read_into(&mut self.buffer, READ)
+        {
+            thrown_away += length;
+            self.buffer.clear();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::Duration;
 
@@ -374,9 +384,26 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_closed_with_bytes_unread_still_delivers_what_was_written() {
+        let (mut application, mut locals) = connected();
+        application.write_all(&vec![7; BUDGET]).unwrap();
+        locals.set_reading(APP, false);
+        // More than the application's window, so that some of it is still with us at the close.
+        let (piece, mut written) = ([Bytes::from(vec![8; READ])], 0);
+        while let Some(taken @ 1..) = locals.write(APP, &piece) {
+            written += taken;
+        }
+        locals.finish(APP);
+        locals.close(APP);
+        let mut received = Vec::new();
+        application.read_to_end(&mut received).expect("an end in order, not a reset");
+        assert_eq!(received.len(), written);
+    }
+
+    #[test]
     fn an_application_is_drained_once_it_was_read_to_the_end_and_is_wanted() {
         let (mut application, mut locals) = connected();
-        application.write_all(&[7; 3 * BUDGET]).unwrap();
+        application.write_all(&vec![7; 3 * BUDGET]).unwrap();
         locals.set_reading(APP, false);
         locals.read_all();
         assert!(!locals.is_drained(), "the broker pauses it");

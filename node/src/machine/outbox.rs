@@ -110,6 +110,8 @@ pub struct Batch {
     counters: SendCounters,
     refusals: u32,
     resting: u32,
+    /// What lies before this place in the slab was shown to the tap.
+    shown: usize,
 }
 
 impl Default for Batch {
@@ -128,6 +130,7 @@ impl Batch {
             counters: SendCounters::default(),
             refusals: 0,
             resting: 0,
+            shown: 0,
         }
     }
 
@@ -151,11 +154,18 @@ impl Batch {
         udp.has_gso() && self.resting == 0
     }
 
-    /// Shows every datagram that waits to `look`.
-    pub fn peek(&self, look: &mut dyn FnMut(&[u8])) {
+    /// Shows every datagram that waits to `look`, once each.
+    pub fn peek(&mut self, look: &mut dyn FnMut(&[u8])) {
         for run in &self.runs {
-            self.slab[run.start..run.start + run.len].chunks(run.segment.max(1)).for_each(&mut *look);
+            let mut start = run.start;
+            for datagram in self.slab[start..start + run.len].chunks(run.segment.max(1)) {
+                if start >= self.shown {
+                    look(datagram);
+                }
+                start += datagram.len();
+            }
         }
+        self.shown = self.used;
     }
 
     /// Sends what waits, in order, until the socket takes no more.
@@ -231,6 +241,7 @@ impl Batch {
         }
         if self.runs.is_empty() {
             self.used = 0;
+            self.shown = 0;
         }
     }
 
@@ -244,6 +255,7 @@ impl Batch {
         if head >= self.used / 2 || must_move {
             self.slab.copy_within(head..self.used, 0);
             self.used -= head;
+            self.shown = self.shown.saturating_sub(head);
             for run in &mut self.runs {
                 run.start -= head;
             }

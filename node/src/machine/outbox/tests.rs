@@ -143,6 +143,28 @@ fn nothing_is_lost_or_reordered_whatever_the_socket_answers() {
     }
 }
 
+#[test]
+fn a_tap_sees_every_datagram_once_whatever_the_socket_answers() {
+    for seed in 0..20 {
+        let mut dice = Dice(seed);
+        let (mut batch, mut sent, mut seen, mut expected) =
+            (Batch::new(), Vec::new(), Vec::new(), Vec::new());
+        // Enough of them that the slab is moved and grows.
+        for stamp in 0..1500 {
+            let datagram = dice.datagram(stamp);
+            put(&mut batch, address(1), &datagram);
+            // An empty one has nothing to show.
+            expected.extend(Some(datagram).filter(|datagram| !datagram.is_empty()));
+            if dice.roll(8) == 0 {
+                batch.peek(&mut |datagram| seen.push(datagram.to_vec()));
+                let _ = flush_into(&mut batch, &mut dice, &mut sent);
+            }
+        }
+        batch.peek(&mut |datagram| seen.push(datagram.to_vec()));
+        assert!(seen == expected, "seed {seed}: {} seen, {} expected", seen.len(), expected.len());
+    }
+}
+
 /// Flushes into a socket that blocks, is short of memory or refuses to segment as the dice fall.
 fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Vec<u8>)>) -> Flushed {
     batch.flush_through(true, |to, contents, segment| {
