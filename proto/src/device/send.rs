@@ -1,6 +1,7 @@
 //! From us to a peer: payloads, sealed where they leave.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::payload::Payload;
 use super::{Core, Device, PeerId};
@@ -8,7 +9,6 @@ use crate::discard::Discard;
 use crate::now::Now;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
-use crate::peer::timers;
 use crate::wire::{DATA_HEADER_LEN, DATA_OVERHEAD};
 
 impl Device {
@@ -69,13 +69,8 @@ impl Core {
             self.begin(id, peer, now, out)?;
             return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
-        self.seal(peer, endpoint, payload, len, now, out)?;
-        if !peer.timers.awaits_answer() {
-            let jitter = timers::jitter(&mut *self.randomness.public);
-            peer.timers.data_sent(jitter, now);
-        } else {
-            peer.timers.packet_sent(now);
-        }
+        let jitter = self.seal(peer, endpoint, payload, len, now, out)?;
+        peer.timers.data_sent(jitter, now);
         self.rekey_if_due(id, peer, now, out);
         self.schedule(id, peer);
         Ok(())
@@ -112,6 +107,7 @@ impl Core {
         any
     }
 
+    /// Sends with the current session; returns that session's jitter.
     fn seal(
         &self,
         peer: &mut Peer,
@@ -120,7 +116,7 @@ impl Core {
         len: usize,
         now: Now,
         out: &mut impl Outbox,
-    ) -> Result<(), Discard> {
+    ) -> Result<Duration, Discard> {
         let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
         let total = len + DATA_OVERHEAD;
         out.datagram(to, total, |slot| {
@@ -128,7 +124,7 @@ impl Core {
             session.seal(slot)
         })?;
         peer.sent += total as u64;
-        Ok(())
+        Ok(session.jitter)
     }
 
     fn rekey_if_due(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {

@@ -132,11 +132,6 @@ impl Timers {
         self.persistent = self.interval.map(|interval| now.instant + interval);
     }
 
-    /// Whether data that was sent already waits for an answer.
-    pub fn awaits_answer(&self) -> bool {
-        self.silence.is_some()
-    }
-
     /// The earliest deadline.
     pub fn next(&self) -> Option<(Moment, Wake)> {
         [

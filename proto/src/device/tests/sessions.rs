@@ -39,6 +39,24 @@ fn the_responder_does_not_send_before_the_session_is_confirmed() {
 }
 
 #[test]
+fn data_in_both_directions_draws_no_randomness() {
+    struct Dry;
+    impl Entropy for Dry {
+        fn fill(&mut self, _: &mut [u8]) {
+            panic!("something was drawn");
+        }
+    }
+    let mut room = Room::connected();
+    for host in &mut room.hosts {
+        host.device.core.randomness = Randomness { secret: Box::new(Dry), public: Box::new(Dry) };
+    }
+    for _ in 0..100 {
+        room.assert_talks();
+        room.sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
 fn both_directions_carry_ip_packets_trimmed_to_their_length() {
     let mut room = Room::connected();
     let mut packet = vec![7; 45];
