@@ -66,7 +66,8 @@ impl Core {
         let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
         if !peer.keyring.is_ready(now) {
             let lost = peer.staged.push(payload.to_staged(len));
-            self.begin(id, peer, now, out)?;
+            // The packet waits already; an initiation that found no room is sent again when its answer is overdue.
+            let _ = self.begin(id, peer, now, out);
             return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
         let jitter = self.seal(peer, endpoint, payload, len, now, out)?;
@@ -95,10 +96,15 @@ impl Core {
         Ok(())
     }
 
-    /// Sends all that waited for a session; whether there was anything.
+    /// Sends what waited for a session, as long as there is room; the rest follows a little later. Whether anything went.
     pub(super) fn flush(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) -> bool {
         let mut any = false;
         while peer.keyring.is_ready(now) {
+            if !out.has_room() && !peer.staged.is_empty() {
+                peer.timers.staged_left(now);
+                self.schedule(id, peer);
+                break;
+            }
             let Some(payload) = peer.staged.pop() else {
                 break;
             };
