@@ -125,6 +125,27 @@ fn crossed_initiations_lose_nothing_in_any_order_and_one_side_renews_the_keys() 
     }
 }
 
+#[test]
+fn only_an_initiation_that_can_have_crossed_is_not_answered() {
+    for (lost_for, moved, answered) in
+        [(0, false, false), (999, false, false), (0, true, true), (1_000, false, true)]
+    {
+        let mut room = Room::pair();
+        let greater = usize::from(room.hosts[0].device.public_key() < room.hosts[1].device.public_key());
+        let lesser = 1 - greater;
+        room.begin(greater);
+        room.take(greater);
+        room.sleep(Duration::from_millis(lost_for));
+        room.begin(lesser);
+        let initiation = room.take(lesser).remove(0);
+        let from = if moved { "198.51.100.9:9".parse().unwrap() } else { address(lesser) };
+        assert!(room.give(greater, from, &initiation).is_ok());
+        assert_eq!(room.take(greater).len(), usize::from(answered), "{lost_for} ms, moved: {moved}");
+        room.pass(secs(6));
+        assert!(room.hosts[lesser].device.session_ready(PEER, room.now), "the next try comes through");
+    }
+}
+
 /// The kernel and wireguard-go have room for one handshake: what they read overwrites what they began.
 #[test]
 fn crossed_initiations_come_to_a_session_with_a_peer_that_forgets_its_own() {
