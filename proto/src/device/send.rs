@@ -64,10 +64,16 @@ impl Core {
     ) -> Result<(), Discard> {
         let len = payload.len(self.mtu)?;
         let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
-        if !peer.keyring.is_ready(now) {
+        let (is_ready, is_new) = (peer.keyring.is_ready(now), !matches!(payload, Payload::Staged(_)));
+        if is_ready && is_new {
+            self.flush(id, peer, now, out);
+        }
+        if !is_ready || is_new && !peer.staged.is_empty() {
             let lost = peer.staged.push(payload.to_staged(len));
-            // The packet waits already; an initiation that found no room is sent again when its answer is overdue.
-            let _ = self.begin(id, peer, now, out);
+            if !is_ready {
+                // The packet waits already; an initiation that found no room is sent again when its answer is overdue.
+                let _ = self.begin(id, peer, now, out);
+            }
             return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
         let jitter = self.seal(peer, endpoint, payload, len, now, out)?;

@@ -50,6 +50,19 @@ fn what_waited_for_a_session_waits_for_room_too_and_arrives_in_order() {
 }
 
 #[test]
+fn what_comes_later_does_not_overtake_what_waits_for_room() {
+    let (mut room, mut response) = answered(3);
+    receive_with_room(&mut room, &mut response, 1).unwrap();
+    let Host { device, out, .. } = &mut room.hosts[0];
+    device.send_link(PEER, &[3], room.now, &mut Narrow(out, 1)).unwrap();
+    device.send_link(PEER, &[4], room.now, &mut Narrow(out, 3)).unwrap();
+    assert_eq!((room.hosts[0].out.0.len(), room.status(0).staged), (3, 2));
+    room.link(0, &[5]).unwrap();
+    room.deliver();
+    assert_eq!(room.hosts[1].links, [[0], [1], [2], [3], [4], [5]]);
+}
+
+#[test]
 fn what_waits_for_room_longer_than_its_session_lives_gets_another() {
     let (mut room, mut response) = answered(3);
     receive_with_room(&mut room, &mut response, 0).unwrap();
