@@ -1,6 +1,7 @@
 //! Devices in one room: two or three of them on a virtual clock, with the network in a test's hands.
 
 mod cookies;
+mod crossing;
 mod crowded;
 mod fuzz;
 mod sessions;
