@@ -9,6 +9,7 @@ use blake2::digest::consts::U16;
 use blake2::{Blake2s256, Blake2sMac, Digest};
 use chacha20poly1305::{AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::discard::Discard;
 
@@ -135,7 +136,7 @@ pub fn seal_cookie(
     sealed
 }
 
-/// Decrypts a cookie reply.
+/// Decrypts a cookie reply; the cookie is wiped when dropped.
 ///
 /// # Errors
 /// [`Discard::NotAuthentic`] where it was not made for the message that `mac1` closed.
@@ -144,14 +145,14 @@ pub fn open_cookie(
     nonce: &[u8; COOKIE_NONCE_LEN],
     mac1: &[u8; MAC_LEN],
     sealed: &[u8; MAC_LEN + TAG_LEN],
-) -> Result<[u8; MAC_LEN], Discard> {
-    let mut cookie = [0; MAC_LEN];
+) -> Result<Zeroizing<[u8; MAC_LEN]>, Discard> {
+    let mut cookie = Zeroizing::new([0; MAC_LEN]);
     cookie.copy_from_slice(&sealed[..MAC_LEN]);
     XChaCha20Poly1305::new(key.into())
         .decrypt_in_place_detached(
             XNonce::from_slice(nonce),
             mac1,
-            &mut cookie,
+            &mut *cookie,
             Tag::from_slice(&sealed[MAC_LEN..]),
         )
         .map_err(|_| Discard::NotAuthentic)?;

@@ -9,7 +9,7 @@ use core::fmt;
 use base64ct::{Base64, Encoding};
 use subtle::ConstantTimeEq;
 use x25519_dalek::StaticSecret;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::entropy::Entropy;
 
@@ -35,9 +35,12 @@ pub enum KeyError {
 pub struct PrivateKey(StaticSecret);
 
 impl PrivateKey {
-    /// The key with these bytes (clamped where it is used, as RFC 7748 section 5 says).
-    pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
-        Self(StaticSecret::from(bytes))
+    /// The key with these bytes (clamped where it is used, as RFC 7748 section 5 says). The argument is wiped; an array
+    /// that it was copied from is the caller's to wipe.
+    pub fn from_bytes(mut bytes: [u8; KEY_LEN]) -> Self {
+        let key = Self(StaticSecret::from(bytes));
+        bytes.zeroize();
+        key
     }
 
     /// A new key, clamped as `wg genkey` does.
@@ -163,9 +166,11 @@ impl fmt::Display for PublicKey {
 pub struct PresharedKey(Zeroizing<[u8; KEY_LEN]>);
 
 impl PresharedKey {
-    /// The key with these bytes.
-    pub fn from_bytes(bytes: [u8; KEY_LEN]) -> Self {
-        Self(Zeroizing::new(bytes))
+    /// The key with these bytes. The argument is wiped; an array that it was copied from is the caller's to wipe.
+    pub fn from_bytes(mut bytes: [u8; KEY_LEN]) -> Self {
+        let key = Self(Zeroizing::new(bytes));
+        bytes.zeroize();
+        key
     }
 
     /// What WireGuard mixes in where no key was shared: all zero.

@@ -230,6 +230,27 @@ fn they_initiate_we_answer_and_packets_cross() {
 }
 
 #[test]
+fn initiations_that_cross_come_to_a_session_at_once() {
+    for theirs_first in [true, false] {
+        let mut pair = Pair::new(None, None);
+        pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
+        let ours = pair.out.0.remove(0);
+        let theirs = pair.they_initiate();
+        let made = if theirs_first {
+            pair.give_ours(theirs).unwrap();
+            pair.give_theirs(&ours)
+        } else {
+            let made = pair.give_theirs(&ours);
+            pair.give_ours(theirs).unwrap();
+            made
+        };
+        pair.settle(made);
+        assert_eq!(pair.events()[0], Event::Up { peer: pair.peer });
+        pair.assert_talks();
+    }
+}
+
+#[test]
 fn different_preshared_keys_do_not_meet() {
     let mut pair = Pair::new(Some([9; 32]), None);
     pair.ours.set_preshared_key(pair.peer, Some(PresharedKey::from_bytes([8; 32])));

@@ -87,7 +87,7 @@ fn what_is_shorter_than_a_tag_does_not_open() {
 fn a_cookie_opens_only_for_the_message_it_answers() {
     let (key, nonce, mac1, cookie) = ([1; 32], [2; 24], [3; 16], [4; 16]);
     let sealed = seal_cookie(&key, &nonce, &mac1, &cookie);
-    assert_eq!(open_cookie(&key, &nonce, &mac1, &sealed), Ok(cookie));
+    assert_eq!(open_cookie(&key, &nonce, &mac1, &sealed), Ok(cookie.into()));
     assert_eq!(open_cookie(&key, &nonce, &[9; 16], &sealed), Err(Discard::NotAuthentic));
     assert_eq!(open_cookie(&[9; 32], &nonce, &mac1, &sealed), Err(Discard::NotAuthentic));
     let mut forged = sealed;

@@ -69,8 +69,8 @@ impl Device {
         core.authentic(id, peer, from, RESPONSE_LEN, now);
         core.established(id, peer, now);
         if !core.flush(id, peer, now, out) {
-            // The first packet tells the responder that its answer arrived.
-            core.keepalive(id, peer, now, out)?;
+            // The first packet tells the responder that its answer arrived. If there is no room for it, the next one does.
+            let _ = core.keepalive(id, peer, now, out);
         }
         core.schedule(id, peer);
         Ok(id)

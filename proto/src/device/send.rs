@@ -1,6 +1,7 @@
 //! From us to a peer: payloads, sealed where they leave.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::payload::Payload;
 use super::{Core, Device, PeerId};
@@ -8,7 +9,6 @@ use crate::discard::Discard;
 use crate::now::Now;
 use crate::outbox::Outbox;
 use crate::peer::Peer;
-use crate::peer::timers;
 use crate::wire::{DATA_HEADER_LEN, DATA_OVERHEAD};
 
 impl Device {
@@ -64,18 +64,20 @@ impl Core {
     ) -> Result<(), Discard> {
         let len = payload.len(self.mtu)?;
         let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
-        if !peer.keyring.is_ready(now) {
+        let (is_ready, is_new) = (peer.keyring.is_ready(now), !matches!(payload, Payload::Staged(_)));
+        if is_ready && is_new {
+            self.flush(id, peer, now, out);
+        }
+        if !is_ready || is_new && !peer.staged.is_empty() {
             let lost = peer.staged.push(payload.to_staged(len));
-            self.begin(id, peer, now, out)?;
+            if !is_ready {
+                // The packet waits already; an initiation that found no room is sent again when its answer is overdue.
+                let _ = self.begin(id, peer, now, out);
+            }
             return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
-        self.seal(peer, endpoint, payload, len, now, out)?;
-        if !peer.timers.awaits_answer() {
-            let jitter = timers::jitter(&mut *self.randomness.public);
-            peer.timers.data_sent(jitter, now);
-        } else {
-            peer.timers.packet_sent(now);
-        }
+        let jitter = self.seal(peer, endpoint, payload, len, now, out)?;
+        peer.timers.data_sent(jitter, now);
         self.rekey_if_due(id, peer, now, out);
         self.schedule(id, peer);
         Ok(())
@@ -100,10 +102,15 @@ impl Core {
         Ok(())
     }
 
-    /// Sends all that waited for a session; whether there was anything.
+    /// Sends what waited for a session, as long as there is room; the rest follows a little later. Whether anything went.
     pub(super) fn flush(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) -> bool {
         let mut any = false;
         while peer.keyring.is_ready(now) {
+            if !out.has_room() && !peer.staged.is_empty() {
+                peer.timers.staged_left(now);
+                self.schedule(id, peer);
+                break;
+            }
             let Some(payload) = peer.staged.pop() else {
                 break;
             };
@@ -112,6 +119,7 @@ impl Core {
         any
     }
 
+    /// Sends with the current session; returns that session's jitter.
     fn seal(
         &self,
         peer: &mut Peer,
@@ -120,7 +128,7 @@ impl Core {
         len: usize,
         now: Now,
         out: &mut impl Outbox,
-    ) -> Result<(), Discard> {
+    ) -> Result<Duration, Discard> {
         let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
         let total = len + DATA_OVERHEAD;
         out.datagram(to, total, |slot| {
@@ -128,7 +136,7 @@ impl Core {
             session.seal(slot)
         })?;
         peer.sent += total as u64;
-        Ok(())
+        Ok(session.jitter)
     }
 
     fn rekey_if_due(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {

@@ -1,6 +1,8 @@
 //! Devices in one room: two or three of them on a virtual clock, with the network in a test's hands.
 
 mod cookies;
+mod crossing;
+mod crowded;
 mod fuzz;
 mod sessions;
 mod timing;
@@ -42,6 +44,27 @@ impl Entropy for Seeded {
 /// Datagrams that were sent.
 #[derive(Default)]
 pub(super) struct Sent(pub(super) Vec<(SocketAddr, Vec<u8>)>);
+
+/// An outbox with room for so many datagrams.
+struct Narrow<'s>(&'s mut Sent, usize);
+
+impl Outbox for Narrow<'_> {
+    fn datagram(
+        &mut self,
+        to: SocketAddr,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
+    ) -> Result<(), Discard> {
+        if !self.has_room() {
+            return Err(Discard::OutboxFull);
+        }
+        self.0.datagram(to, len, fill)
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.0.len() < self.1
+    }
+}
 
 impl Outbox for Sent {
     fn datagram(

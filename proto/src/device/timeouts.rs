@@ -49,6 +49,11 @@ impl Core {
                 sent
             }
             Wake::PersistentKeepalive => self.keepalive(id, peer, now, out),
+            Wake::Flush if peer.keyring.is_ready(now) || peer.staged.is_empty() => {
+                self.flush(id, peer, now, out);
+                Ok(())
+            }
+            Wake::Flush => self.begin(id, peer, now, out),
         };
     }
 

@@ -100,7 +100,7 @@ pub struct Closer {
     cookie_key: [u8; 32],
     /// Of the last message that was closed; a cookie reply must be for it. Each is good for one.
     last_mac1: Option<[u8; MAC_LEN]>,
-    cookie: Option<(Moment, [u8; MAC_LEN])>,
+    cookie: Option<(Moment, Zeroizing<[u8; MAC_LEN]>)>,
 }
 
 impl Closer {
@@ -115,9 +115,9 @@ impl Closer {
         let mac1 = crypto::mac(&self.mac1_key, &[&message[..mac1_at]]);
         message[mac1_at..mac2_at].copy_from_slice(&mac1);
         self.last_mac1 = Some(mac1);
-        let mac2 = match self.cookie {
-            Some((received, cookie)) if now.since(received) < COOKIE_LIFETIME => {
-                crypto::mac(&cookie, &[&message[..mac2_at]])
+        let mac2 = match &self.cookie {
+            Some((received, cookie)) if now.since(*received) < COOKIE_LIFETIME => {
+                crypto::mac(&**cookie, &[&message[..mac2_at]])
             }
             _ => [0; MAC_LEN],
         };
@@ -203,6 +203,14 @@ mod tests {
             assert_eq!(guard.check_mac2(&macs(&message), from, at(secs)), good, "second {secs}");
             assert_eq!(macs(&message).mac2 != &[0; 16], good, "second {secs}");
         }
+    }
+
+    #[test]
+    fn a_cookie_that_is_kept_is_wiped_when_dropped() {
+        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        let (guard, closer) = exchanged("192.0.2.1:1000".parse().unwrap());
+        wiped(&closer.cookie.unwrap().1);
+        wiped(&guard.secret.unwrap().1);
     }
 
     #[test]

@@ -38,8 +38,8 @@ pub struct Session {
     pub role: Role,
     /// When it was made.
     pub born: Moment,
-    /// Spreads the renewals of many peers.
-    jitter: Duration,
+    /// Spreads the deadlines of many peers; drawn once, because drawing costs as much as sending.
+    pub jitter: Duration,
     keys: SessionKeys,
     sent: u64,
     window: Window,

@@ -16,6 +16,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SILENCE: Duration = Duration::from_secs(KEEPALIVE_TIMEOUT.as_secs() + REKEY_TIMEOUT.as_secs());
 /// Keys that were not renewed for this long are wiped.
 pub const FORGET_AFTER: Duration = Duration::from_secs(3 * REJECT_AFTER_TIME.as_secs());
+/// What found no room to be sent is tried again after this.
+pub const RESUME_AFTER: Duration = Duration::from_millis(1);
 /// The most that chance adds to a deadline.
 pub const MAX_JITTER: Duration = Duration::from_millis(333);
 
@@ -42,6 +44,8 @@ pub enum Wake {
     Keepalive,
     /// The operator wants the path kept open.
     PersistentKeepalive,
+    /// Packets that waited for a session now wait for room to be sent.
+    Flush,
 }
 
 /// The deadlines of one peer.
@@ -52,6 +56,7 @@ pub struct Timers {
     silence: Option<Moment>,
     keepalive: Option<Moment>,
     persistent: Option<Moment>,
+    flush: Option<Moment>,
     /// More data came while a keepalive was already due.
     another_keepalive: bool,
     interval: Option<Duration>,
@@ -128,13 +133,13 @@ impl Timers {
         }
     }
 
-    fn traversal(&mut self, now: Now) {
-        self.persistent = self.interval.map(|interval| now.instant + interval);
+    /// There was no room to send what waited for a session.
+    pub fn staged_left(&mut self, now: Now) {
+        self.flush = Some(now.instant + RESUME_AFTER);
     }
 
-    /// Whether data that was sent already waits for an answer.
-    pub fn awaits_answer(&self) -> bool {
-        self.silence.is_some()
+    fn traversal(&mut self, now: Now) {
+        self.persistent = self.interval.map(|interval| now.instant + interval);
     }
 
     /// The earliest deadline.
@@ -145,6 +150,7 @@ impl Timers {
             (self.silence, Wake::Silence),
             (self.keepalive, Wake::Keepalive),
             (self.persistent, Wake::PersistentKeepalive),
+            (self.flush, Wake::Flush),
         ]
         .into_iter()
         .filter_map(|(deadline, wake)| Some((deadline?, wake)))
@@ -159,6 +165,7 @@ impl Timers {
             Wake::Retry => self.retry = None,
             Wake::Silence => self.silence = None,
             Wake::Keepalive => self.keepalive = None,
+            Wake::Flush => self.flush = None,
             Wake::PersistentKeepalive => {
                 self.persistent = self.interval.map(|interval| now.instant + interval);
             }
