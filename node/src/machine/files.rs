@@ -1,11 +1,11 @@
-//! Files as the node reads and writes them: bounded, and with errors that say what to do.
+//! Files as the node reads them: bounded, and with errors that say what to do.
 
 #![expect(clippy::disallowed_methods, reason = "the machine is where files are opened")]
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -19,8 +19,6 @@ pub enum FileError {
     NotAFile,
     /// The operating system does not let us.
     Denied,
-    /// It exists already, and must not be overwritten.
-    Exists,
     /// It has more than this many bytes.
     TooLong(u64),
     /// It is not UTF-8.
@@ -44,7 +42,6 @@ impl FileError {
             Self::Missing => "write the file, or correct the path".to_owned(),
             Self::NotAFile => "name a plain file".to_owned(),
             Self::Denied => format!("let this user read it, or run as its owner: ls -l {path}"),
-            Self::Exists => "remove it first, or choose another name".to_owned(),
             Self::TooLong(most) => {
                 format!("at most {most} bytes are read; is this the right file?")
             }
@@ -61,7 +58,6 @@ impl fmt::Display for FileError {
             Self::Missing => f.write_str("does not exist"),
             Self::NotAFile => f.write_str("is not a plain file"),
             Self::Denied => f.write_str("may not be opened: permission denied"),
-            Self::Exists => f.write_str("exists already"),
             Self::TooLong(_) => f.write_str("is too long"),
             Self::NotText => f.write_str("is not text"),
             Self::TooOpen(mode) => write!(f, "can be read or written by others (mode {mode:04o})"),
@@ -77,7 +73,6 @@ impl From<io::Error> for FileError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied,
-            io::ErrorKind::AlreadyExists => Self::Exists,
             io::ErrorKind::IsADirectory => Self::NotAFile,
             io::ErrorKind::InvalidData => Self::NotText,
             kind => Self::Other(kind),
@@ -107,22 +102,6 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     read(file, MOST_SECRET).map(Zeroizing::new)
 }
 
-/// Writes a new text file that everybody may read; an existing one is left alone.
-///
-/// # Errors
-/// See [`FileError`].
-pub fn write_new(path: &Path, text: &str) -> Result<(), FileError> {
-    write(path, text, 0o644)
-}
-
-/// Writes a new file that only its owner may read (mode 0600 from the first byte); an existing one is left alone.
-///
-/// # Errors
-/// See [`FileError`].
-pub fn write_new_secret(path: &Path, text: &str) -> Result<(), FileError> {
-    write(path, text, 0o600)
-}
-
 fn open(path: &Path) -> Result<File, FileError> {
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
@@ -142,13 +121,6 @@ fn read(file: File, most: u64) -> Result<String, FileError> {
     Ok(text)
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    Ok(())
-}
-
 /// The permissions of the group and of others.
 const OTHERS: u32 = 0o077;
 
@@ -157,6 +129,7 @@ const MOST_SECRET: u64 = 1024;
 
 #[cfg(test)]
 mod tests {
+    use super::super::files_write::{Access, Existing, write};
     use super::*;
 
     fn folder(name: &str) -> std::path::PathBuf {
@@ -170,9 +143,8 @@ mod tests {
     fn a_secret_is_read_back_only_while_it_belongs_to_its_owner_alone() {
         let folder = folder("secret");
         let path = folder.join("key");
-        write_new_secret(&path, "secret\n").unwrap();
+        write(&path, "secret\n", Access::Owner, Existing::Keep).unwrap();
         assert_eq!(read_secret(&path).unwrap().as_str(), "secret\n");
-        assert_eq!(write_new_secret(&path, "other"), Err(FileError::Exists));
         for mode in [0o640, 0o604, 0o620, 0o644] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let error = read_secret(&path).unwrap_err();
@@ -185,7 +157,7 @@ mod tests {
     #[test]
     fn what_is_no_short_text_file_is_refused_by_name() {
         let folder = folder("text");
-        write_new(&folder.join("long"), "12345").unwrap();
+        write(&folder.join("long"), "12345", Access::Everyone, Existing::Keep).unwrap();
         std::fs::write(folder.join("bytes"), [0xff, 0xfe]).unwrap();
         for (name, error) in [
             ("none", FileError::Missing),

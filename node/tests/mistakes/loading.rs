@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lockgate::config::load;
-use lockgate::machine::files;
+use lockgate::machine::files_write::{Access, Existing, write};
 use lockgate_proto::document::Mistake;
 
 use super::{CONFIG, OWN_PUBLIC, POLICY, PRIVATE, with_line};
@@ -25,14 +25,14 @@ impl Folder {
 
     fn with(self, name: &str, text: &str) -> Self {
         let path = self.0.join(name);
-        files::write_new(&path, text).expect("it is new");
+        write(&path, text, Access::Everyone, Existing::Keep).expect("it is new");
         // Whatever the umask of whoever runs this.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("it is ours");
         self
     }
 
     fn with_secret(self, name: &str, text: &str) -> Self {
-        files::write_new_secret(&self.0.join(name), text).expect("it is new");
+        write(&self.0.join(name), text, Access::Owner, Existing::Keep).expect("it is new");
         self
     }
 
@@ -150,7 +150,8 @@ fn mistakes_in_all_files_are_told_at_once() {
 fn the_example_of_two_nodes_loads_and_each_may_do_what_it_says() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/two-nodes");
     let copy = |folder: Folder, name: &str| {
-        let text = files::read_text(&examples.join(name), 1 << 16).expect("the example is there");
+        let text =
+            lockgate::machine::files::read_text(&examples.join(name), 1 << 16).expect("the example is there");
         folder.with(name, &text)
     };
     let mut folder = Folder::new().with_secret("north.key", PRIVATE).with_secret("south.key", PRIVATE);
