@@ -1,6 +1,12 @@
 //! Accepted bytes on their way: to an application, or into a stream.
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
+
+/// A run shorter than this is copied: a slice of a read keeps the whole read alive, and where most of that was
+/// dropped, a few bytes on their way would keep 128 KiB.
+const SHORT: usize = 1024;
+/// Copies share blocks of this size.
+const BLOCK: usize = 16 * 1024;
 
 /// Runs of whole accepted bytes, first in, first out. It is bounded by its users: one read at a time.
 #[derive(Debug, Default)]
@@ -8,14 +14,24 @@ pub(crate) struct Queue {
     runs: Vec<Bytes>,
     /// Runs before this one are gone; they are cleared away together.
     first: usize,
+    copies: BytesMut,
 }
 
 impl Queue {
     /// Adds a run at the end.
     pub(crate) fn push(&mut self, run: Bytes) {
-        if !run.is_empty() {
-            self.runs.push(run);
+        if run.is_empty() {
+            return;
         }
+        if run.len() >= SHORT {
+            self.runs.push(run);
+            return;
+        }
+        if self.copies.capacity() < run.len() {
+            self.copies.reserve(BLOCK);
+        }
+        self.copies.extend_from_slice(&run);
+        self.runs.push(self.copies.split().freeze());
     }
 
     /// What waits, oldest first.
@@ -84,5 +100,19 @@ mod tests {
         assert!(queue.is_empty());
         queue.push(Bytes::from_static(b"delta"));
         assert_eq!(queue.runs(), ["delta"]);
+    }
+
+    #[test]
+    fn a_short_run_does_not_keep_the_read_that_it_came_in() {
+        let read = Bytes::from(vec![7; 128 * 1024]);
+        let inside = read.as_ptr_range();
+        let mut queue = Queue::default();
+        queue.push(read.slice(5000..5064));
+        queue.push(read.slice(9000..9064));
+        queue.push(read.slice(10_000..10_000 + SHORT));
+        let copied: Vec<bool> = queue.runs().iter().map(|run| !inside.contains(&run.as_ptr())).collect();
+        assert_eq!(copied, [true, true, false]);
+        let [first, second] = [0, 1].map(|at| queue.runs()[at].as_ptr() as usize);
+        assert_eq!(second - first, 64, "copies lie side by side");
     }
 }
