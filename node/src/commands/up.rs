@@ -28,7 +28,7 @@ use crate::node::{Ingredients, Neighbour, Node};
 /// UDP payload that crosses any Ethernet over IPv6: 1500 bytes less 40 and 8.
 pub(super) const UDP_PAYLOAD: usize = 1452;
 /// How long to look for more work before sleeping, unless the configuration says otherwise.
-pub(super) const SPIN: Duration = Duration::from_micros(50);
+pub(super) const SPIN: Duration = Duration::from_micros(100);
 
 /// Runs until a signal stops it.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
