@@ -45,8 +45,12 @@ fn every_dependency_comes_from_the_default_registry_in_one_version() {
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in packages() {
         if let Some(source) = package["source"].as_str() {
-            let registry = source.starts_with("registry+");
-            assert!(registry, "{} comes from {source}", text(&package, "name"));
+            assert!(source.starts_with("registry+"), "{} comes from {source}", text(&package, "name"));
+        }
+        // Cargo names the registry of a dependency only where it is not the default one.
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let name = text(&package, "name");
+            assert!(dependency["registry"].is_null(), "{name} asks another registry: {dependency}");
         }
         versions.entry(text(&package, "name")).or_default().insert(text(&package, "version"));
     }
