@@ -186,11 +186,6 @@ impl Broker {
         self.desk.link(link).suspend(now);
     }
 
-    /// Whether anything is open towards the other node, or wanted.
-    pub fn wants(&self, link: LinkId) -> bool {
-        self.desk.neighbours[link.0 as usize].link.is_wanted()
-    }
-
     /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
         self.desk.rules = rules;

@@ -192,11 +192,6 @@ impl Link {
         }
     }
 
-    /// Whether anything is open, or wanted: worth keeping the tunnel up for.
-    pub const fn is_wanted(&self) -> bool {
-        self.uses.is_some() || self.serves.is_some()
-    }
-
     /// Takes a datagram that the tunnel has authenticated as the other node's.
     pub fn handle_datagram(&mut self, datagram: &LinkDatagram<'_>, now: Moment, news: &mut Vec<News>) {
         let at = self.clock.at(now);

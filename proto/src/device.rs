@@ -248,11 +248,6 @@ impl Device {
         true
     }
 
-    /// The peer with this key.
-    pub fn peer_by_key(&self, key: &PublicKey) -> Option<PeerId> {
-        self.by_key.get(key).copied()
-    }
-
     /// All peers, in the order they were added.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.peers.keys().copied()

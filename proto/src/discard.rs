@@ -59,8 +59,6 @@ discards! {
     NoEndpoint => "no_endpoint",
     /// A packet that waited for a session and made room for a newer one, or waited in vain.
     StagedTooLong => "staged_too_long",
-    /// The policy does not allow it.
-    PolicyDenied => "policy_denied",
     /// An IP packet, and this node has no TUN device.
     NoTun => "no_tun",
     /// A link frame that the broker's link did not want.
