@@ -78,6 +78,11 @@ impl Ledger {
         state.sent - 1
     }
 
+    /// The last message that was to be sent was not.
+    pub(super) fn take_back(&self) {
+        self.state().sent -= 1;
+    }
+
     /// Message `number` came after `time`. One that came before, or out of its turn, is not delivered.
     pub(super) fn deliver(&self, number: u64, time: Duration) {
         let mut state = self.state();

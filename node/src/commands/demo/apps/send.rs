@@ -21,13 +21,16 @@ impl Role {
         Message { number, sent: self.clock.now().instant }.text(&self.canary)
     }
 
-    /// Sends all parts; whether they were taken before sending was over.
-    fn send(&self, socket: &Socket, parts: &[&[u8]]) -> zmq::Result<bool> {
+    /// Sends all parts of the message with this number, if it has one; whether they were taken before sending was over.
+    fn send(&self, socket: &Socket, number: Option<u64>, parts: &[&[u8]]) -> zmq::Result<bool> {
         self.wiretap.message(parts);
         while !self.curtain.is_sending_over() {
             if in_time(socket.send_multipart(parts, 0))?.is_some() {
                 return Ok(true);
             }
+        }
+        if number.is_some() {
+            self.ledger.take_back();
         }
         Ok(false)
     }
@@ -35,7 +38,7 @@ impl Role {
 
 /// PUB: readings on two topics that are allowed, and on one that is not.
 pub(super) fn publish(socket: &Socket, role: &Role) -> zmq::Result<()> {
-    let say = |topic: &str, number| role.send(socket, &[topic.as_bytes(), role.message(number).as_bytes()]);
+    let say = |topic: &str, number| role.send(socket, number, &[topic.as_bytes(), role.message(number).as_bytes()]);
     // A PUB cannot know who subscribes: it talks until the subscriber has heard every topic.
     let mut tries = Beat::new(role.clock, TRIES)?;
     while !role.ledger.stands() {
@@ -76,7 +79,7 @@ pub(super) fn ask(socket: &Socket, role: &Role) -> zmq::Result<()> {
 /// A request and its reply; whether it came before the play was over.
 fn exchange(socket: &Socket, role: &Role, number: Option<u64>) -> zmq::Result<bool> {
     let request = role.message(number);
-    if !role.send(socket, &[request.as_bytes()])? {
+    if !role.send(socket, number, &[request.as_bytes()])? {
         return Ok(false);
     }
     let sent = Message::parse(request.as_bytes(), &role.canary).map(|message| message.sent);
@@ -102,7 +105,7 @@ const LAST_LOOKS: u32 = 50;
 
 /// PUSH: jobs, as fast as the beat.
 pub(super) fn push(socket: &Socket, role: &Role) -> zmq::Result<()> {
-    if !role.send(socket, &[role.message(None).as_bytes()])? {
+    if !role.send(socket, None, &[role.message(None).as_bytes()])? {
         return Ok(());
     }
     let mut tries = Beat::new(role.clock, TRIES)?;
@@ -114,7 +117,35 @@ pub(super) fn push(socket: &Socket, role: &Role) -> zmq::Result<()> {
     let mut beat = Beat::new(role.clock, JOBS)?;
     while beat.wait(&role.curtain) {
         let number = role.ledger.send();
-        role.send(socket, &[role.message(Some(number)).as_bytes()])?;
+        role.send(socket, Some(number), &[role.message(Some(number)).as_bytes()])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::commands::demo::apps::Curtain;
+    use crate::commands::demo::ledger::Ledger;
+    use crate::commands::demo::message::Canary;
+    use crate::commands::demo::wiretap::Wiretap;
+    use crate::machine::clock::Clock;
+
+    #[test]
+    fn a_message_that_the_end_overtakes_does_not_count_as_sent() {
+        let role = Role {
+            clock: Clock::start(),
+            canary: Canary::new(),
+            wiretap: Arc::new(Wiretap::new(Vec::new())),
+            ledger: Arc::new(Ledger::new()),
+            curtain: Arc::<Curtain>::default(),
+        };
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        let number = role.ledger.send();
+        role.curtain.end_sending();
+        assert!(!role.send(&socket, Some(number), &[b"late"]).unwrap());
+        assert_eq!(role.ledger.figures().sent, 0);
+    }
 }
