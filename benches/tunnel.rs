@@ -11,7 +11,7 @@ use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::now::{Moment, Now};
-use lockgate_proto::outbox::Outbox;
+use lockgate_proto::outbox::{Envelope, Outbox};
 
 /// Payload sizes, as they are sealed.
 const SIZES: [usize; 2] = [64, 1420];
@@ -46,7 +46,7 @@ impl Slot {
 impl Outbox for Slot {
     fn datagram(
         &mut self,
-        _: SocketAddr,
+        _: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {

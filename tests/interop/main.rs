@@ -14,7 +14,7 @@ use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
-use lockgate_proto::outbox::Outbox;
+use lockgate_proto::outbox::{Envelope, Outbox};
 
 const COOKIE_REPLY: usize = 64;
 const INITIATION: usize = 148;
@@ -36,7 +36,7 @@ struct Sent(Vec<Vec<u8>>);
 impl Outbox for Sent {
     fn datagram(
         &mut self,
-        _: SocketAddr,
+        _: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {

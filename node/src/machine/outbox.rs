@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use lockgate_proto::discard::Discard;
-use lockgate_proto::outbox::Outbox;
+use lockgate_proto::outbox::{Envelope, Outbox};
 use rustix::io::Errno;
 
 use super::udp::Udp;
@@ -295,7 +295,7 @@ impl Outbox for Batch {
     /// Refuses what no datagram can carry ([`Discard::Malformed`]) and what no longer fits ([`Discard::OutboxFull`]).
     fn datagram(
         &mut self,
-        to: SocketAddr,
+        envelope: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {
@@ -308,7 +308,7 @@ impl Outbox for Batch {
         }
         self.make_room(len)?;
         fill(&mut self.slab[self.used..self.used + len])?;
-        self.note(to, len);
+        self.note(envelope.path.remote, len);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::{Core, Device, Event, PeerId};
 use crate::discard::Discard;
 use crate::noise::{Initiator, Responder};
 use crate::now::{Moment, Now};
-use crate::outbox::Outbox;
+use crate::outbox::{Envelope, Outbox};
 use crate::peer::limits::{Admission, Proof};
 use crate::peer::session::{Role, Session};
 use crate::peer::{Attempt, Peer, Reach, timers};
@@ -113,7 +113,7 @@ impl Core {
         peer.timers.initiation_sent(timers::jitter(&mut *self.randomness.public), now);
         self.schedule(id, peer);
         peer.sent += INITIATION_LEN as u64;
-        out.datagram(endpoint, INITIATION_LEN, |slot| {
+        out.datagram(&Envelope::to(endpoint), INITIATION_LEN, |slot| {
             wire::write_initiation(slot, local, &noise);
             peer.closer.close(slot, now);
             Ok(())
@@ -135,7 +135,7 @@ impl Core {
             Admission::Nothing => Err(Discard::RateLimited),
             Admission::Cookie => {
                 let (guard, secret) = (&mut self.guard, &mut *self.randomness.secret);
-                out.datagram(from, COOKIE_REPLY_LEN, |slot| {
+                out.datagram(&Envelope::to(from), COOKIE_REPLY_LEN, |slot| {
                     guard.reply(slot, sender, macs, from, secret, now);
                     Ok(())
                 })?;
@@ -177,7 +177,7 @@ impl Core {
         self.schedule(id, peer);
         let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
         peer.sent += RESPONSE_LEN as u64;
-        out.datagram(endpoint, RESPONSE_LEN, |slot| {
+        out.datagram(&Envelope::to(endpoint), RESPONSE_LEN, |slot| {
             wire::write_response(slot, local, remote, &noise);
             peer.closer.close(slot, now);
             Ok(())

@@ -7,7 +7,7 @@ use super::payload::Payload;
 use super::{Core, Device, PeerId};
 use crate::discard::Discard;
 use crate::now::Now;
-use crate::outbox::Outbox;
+use crate::outbox::{Envelope, Outbox};
 use crate::peer::Peer;
 use crate::wire::{DATA_HEADER_LEN, DATA_OVERHEAD};
 
@@ -131,7 +131,7 @@ impl Core {
     ) -> Result<Duration, Discard> {
         let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
         let total = len + DATA_OVERHEAD;
-        out.datagram(to, total, |slot| {
+        out.datagram(&Envelope::to(to), total, |slot| {
             payload.write(&mut slot[DATA_HEADER_LEN..][..len]);
             session.seal(slot)
         })?;

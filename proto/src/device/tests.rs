@@ -14,6 +14,7 @@ use core::net::SocketAddr;
 
 use super::*;
 use crate::entropy::Entropy;
+use crate::outbox::Envelope;
 
 /// A small generator: good enough to be seeded with.
 pub(super) struct Seeded(pub(super) u64);
@@ -51,14 +52,14 @@ struct Narrow<'s>(&'s mut Sent, usize);
 impl Outbox for Narrow<'_> {
     fn datagram(
         &mut self,
-        to: SocketAddr,
+        envelope: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {
         if !self.has_room() {
             return Err(Discard::OutboxFull);
         }
-        self.0.datagram(to, len, fill)
+        self.0.datagram(envelope, len, fill)
     }
 
     fn has_room(&self) -> bool {
@@ -69,14 +70,14 @@ impl Outbox for Narrow<'_> {
 impl Outbox for Sent {
     fn datagram(
         &mut self,
-        to: SocketAddr,
+        envelope: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {
         // A slot's content is unspecified before it is filled.
         let mut slot = vec![0xa5; len];
         fill(&mut slot)?;
-        self.0.push((to, slot));
+        self.0.push((envelope.path.remote, slot));
         Ok(())
     }
 }

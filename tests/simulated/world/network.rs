@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lockgate_proto::discard::Discard;
-use lockgate_proto::outbox::Outbox;
+use lockgate_proto::outbox::{Envelope, Outbox};
 
 use super::random::Random;
 
@@ -145,7 +145,7 @@ impl Batch {
 impl Outbox for Batch {
     fn datagram(
         &mut self,
-        to: SocketAddr,
+        envelope: &Envelope,
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), Discard>,
     ) -> Result<(), Discard> {
@@ -155,7 +155,7 @@ impl Outbox for Batch {
         // What was in the slot before is unspecified.
         let mut bytes = vec![0xA5; len];
         fill(&mut bytes)?;
-        self.datagrams.push((to, bytes));
+        self.datagrams.push((envelope.path.remote, bytes));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ fn put(batch: &mut Batch, to: SocketAddr, bytes: &[u8]) {
         slot.copy_from_slice(bytes);
         Ok(())
     };
-    batch.datagram(to, bytes.len(), fill).unwrap();
+    batch.datagram(&Envelope::to(to), bytes.len(), fill).unwrap();
 }
 
 fn bind() -> Udp {
@@ -235,7 +235,7 @@ fn a_path_that_is_too_narrow_for_one_peer_does_not_end_segmentation_for_the_othe
 fn a_failed_fill_takes_the_slot_back() {
     let mut batch = Batch::new();
     put(&mut batch, address(1), &[1; 10]);
-    let failed = batch.datagram(address(1), 10, |_| Err(Discard::Malformed));
+    let failed = batch.datagram(&Envelope::to(address(1)), 10, |_| Err(Discard::Malformed));
     assert_eq!(failed, Err(Discard::Malformed));
     assert_eq!(batch.pending(), 10);
     put(&mut batch, address(1), &[2; 10]);
@@ -253,7 +253,7 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
     let mut batch = Batch::new();
     let mut kept = 0_usize;
     let refused = loop {
-        if let Err(discard) = batch.datagram(address(1), 1252, |slot| {
+        if let Err(discard) = batch.datagram(&Envelope::to(address(1)), 1252, |slot| {
             slot.fill(kept as u8);
             Ok(())
         }) {
@@ -281,7 +281,8 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
 #[test]
 fn endless_empty_datagrams_do_not_grow_the_batch() {
     let mut batch = Batch::new();
-    let refused = (0..2 * RUNS).filter(|_| batch.datagram(address(1), 0, |_| Ok(())).is_err()).count();
+    let refused =
+        (0..2 * RUNS).filter(|_| batch.datagram(&Envelope::to(address(1)), 0, |_| Ok(())).is_err()).count();
     assert_eq!((refused, batch.runs.len()), (RUNS, RUNS));
 }
 
@@ -291,7 +292,7 @@ fn zero_length_and_oversized_datagrams_harm_nothing() {
     let mut receiver = Udp::bind("[::1]:0".parse().unwrap()).unwrap();
     let to = receiver.local_addr();
     let mut batch = Batch::new();
-    let beyond = batch.datagram(to, DATAGRAM + 1, |_| unreachable!("there is no slot"));
+    let beyond = batch.datagram(&Envelope::to(to), DATAGRAM + 1, |_| unreachable!("there is no slot"));
     assert_eq!(beyond, Err(Discard::Malformed));
     put(&mut batch, to, &[]);
     // With IPv6's headers this is beyond the loopback's MTU of 65536, and nothing is ever fragmented.

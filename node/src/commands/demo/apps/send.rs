@@ -38,7 +38,8 @@ impl Role {
 
 /// PUB: readings on two topics that are allowed, and on one that is not.
 pub(super) fn publish(socket: &Socket, role: &Role) -> zmq::Result<()> {
-    let say = |topic: &str, number| role.send(socket, number, &[topic.as_bytes(), role.message(number).as_bytes()]);
+    let say =
+        |topic: &str, number| role.send(socket, number, &[topic.as_bytes(), role.message(number).as_bytes()]);
     // A PUB cannot know who subscribes: it talks until the subscriber has heard every topic.
     let mut tries = Beat::new(role.clock, TRIES)?;
     while !role.ledger.stands() {
