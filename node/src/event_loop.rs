@@ -3,6 +3,10 @@
 //! Never wait, never time: a turn takes what has arrived, draws the consequences, and flushes. Under load input
 //! piles up during a turn and batches grow by themselves; idle, one message is one read and one send.
 
+mod entrance;
+mod network;
+mod news;
+mod orders;
 mod stopping;
 
 use std::io;
@@ -11,41 +15,21 @@ use std::time::Duration;
 use lockgate_broker::broker::Door;
 use lockgate_proto::now::{Moment, Now};
 
-use crate::control::{ControlRequest, ControlServer};
-use crate::machine::apps::{AcceptOutcome, Listener};
+use crate::control::ControlServer;
+use crate::machine::apps::Listener;
 use crate::machine::clock::Clock;
 use crate::machine::locals::{FIRST_TOKEN, Locals, Told};
-use crate::machine::logging::Quiet;
-use crate::machine::outbox::{Batch, Flushed};
 use crate::machine::poller::{Interest, Ready};
-use crate::machine::signals::{Signal, Signals};
+use crate::machine::signals::Signals;
 use crate::machine::udp::Udp;
-use crate::node::{Event, Node};
-use crate::report;
+use crate::node::Node;
+use entrance::Entrance;
+use network::{Network, UDP};
+use news::News;
 use stopping::Stopping;
 
-/// The UDP socket's token; the listeners' follow.
-const UDP: u64 = 0;
-/// Datagrams that a turn takes at most, so that the applications get theirs.
-const DATAGRAMS: usize = 256;
-/// Accepted connections of one endpoint in a turn.
-const ACCEPTS: usize = 64;
-/// Pause after the system ran out of descriptors.
-const EXHAUSTED: Duration = Duration::from_millis(50);
-/// Pause after the system ran out of memory for a send.
-const SHORT_OF_MEMORY: Duration = Duration::from_millis(1);
-/// How often the same thing is logged at most.
-const REPEAT: Duration = Duration::from_secs(10);
-
-/// An endpoint where applications connect.
-struct Entrance {
-    door: Door,
-    listener: Listener,
-    /// There may be somebody waiting.
-    ready: bool,
-    /// No attempt before.
-    pause: Option<Moment>,
-}
+/// The first listener's token.
+const LISTENERS: u64 = 8;
 
 /// What a loop is made of.
 pub struct Parts {
@@ -82,22 +66,15 @@ pub type Reload = Box<dyn FnMut() -> Result<std::sync::Arc<lockgate_proto::rules
 pub struct EventLoop {
     node: Node,
     clock: Clock,
-    udp: Udp,
-    batch: Batch,
+    network: Network,
     locals: Locals,
     entrances: Vec<Entrance>,
     control: Option<ControlServer>,
     signals: Option<Signals>,
     stop: Option<std::sync::mpsc::Receiver<()>>,
     spin: Duration,
-    tap: Option<Tap>,
     reload: Option<Reload>,
-    quiet: Quiet<String>,
-    udp_ready: bool,
-    /// The socket took no more; it will tell.
-    udp_blocked: bool,
-    /// Flush again then.
-    flush_at: Option<Moment>,
+    news: News,
     /// The batch was full before everything was in it.
     more_to_send: bool,
     active_until: Moment,
@@ -114,34 +91,24 @@ impl EventLoop {
     pub fn new(parts: Parts) -> io::Result<Self> {
         let Parts { node, clock, udp, mut locals, entrances, control, signals, stop, spin, tap, reload } =
             parts;
-        locals.poller().register(&udp, UDP, Interest::Read)?;
-        for (token, (_, listener)) in (UDP + 1..).zip(&entrances) {
+        let network = Network::new(udp, tap, locals.poller())?;
+        for (token, (_, listener)) in (LISTENERS..FIRST_TOKEN).zip(&entrances) {
             locals.poller().register(listener, token, Interest::Read)?;
         }
-        let entrances = entrances.into_iter().map(|(door, listener)| Entrance {
-            door,
-            listener,
-            ready: true,
-            pause: None,
-        });
+        let entrances = entrances.into_iter().map(|(door, listener)| Entrance::new(door, listener));
         let started = clock.now();
         Ok(Self {
             node,
             clock,
-            udp,
-            batch: Batch::new(),
+            network,
             locals,
             entrances: entrances.collect(),
             control,
             signals,
             stop,
             spin,
-            tap,
             reload,
-            quiet: Quiet::new(REPEAT),
-            udp_ready: true,
-            udp_blocked: false,
-            flush_at: None,
+            news: News::default(),
             more_to_send: false,
             active_until: started.instant,
             stopping: None,
@@ -155,7 +122,7 @@ impl EventLoop {
     /// # Errors
     /// When the operating system fails underneath.
     pub fn run(mut self) -> io::Result<()> {
-        self.node.start(self.started, &mut self.batch);
+        self.node.start(self.started, &mut self.network.batch);
         loop {
             let now = self.clock.now();
             self.turn(now)?;
@@ -168,59 +135,23 @@ impl EventLoop {
 
     /// Takes what has arrived, draws the consequences, flushes.
     fn turn(&mut self, now: Now) -> io::Result<()> {
-        self.receive(now)?;
+        self.network.receive(&mut self.node, now)?;
         if self.node.poll_timeout().is_some_and(|due| due <= now.instant) {
-            self.node.handle_timeout(now, &mut self.batch, &mut self.locals);
+            self.node.handle_timeout(now, &mut self.network.batch, &mut self.locals);
         }
-        self.node.settle(now, &mut self.batch, &mut self.locals);
-        self.accept(now);
+        self.node.settle(now, &mut self.network.batch, &mut self.locals);
+        for entrance in &mut self.entrances {
+            entrance.accept(&mut self.node, &mut self.locals, now);
+        }
         self.hear(now);
         self.obey(now);
         self.end_connections(now);
-        self.more_to_send = !self.node.settle(now, &mut self.batch, &mut self.locals);
-        self.flush(now)?;
-        self.log_events(now);
-        Ok(())
-    }
-
-    fn receive(&mut self, now: Now) -> io::Result<()> {
-        let mut taken = 0;
-        while self.udp_ready && taken < DATAGRAMS {
-            let Self { udp, node, batch, .. } = self;
-            let received = udp.recv(|from, _ecn, datagram| node.handle_udp(from, datagram, now, batch))?;
-            taken += received.datagrams;
-            self.udp_ready = !received.drained;
+        self.more_to_send = !self.node.settle(now, &mut self.network.batch, &mut self.locals);
+        self.network.flush(now.instant, self.locals.poller())?;
+        while let Some(event) = self.node.poll_event() {
+            self.news.tell(event, now);
         }
         Ok(())
-    }
-
-    fn accept(&mut self, now: Now) {
-        let Self { entrances, node, locals, .. } = self;
-        for entrance in entrances {
-            if entrance.pause.is_some_and(|until| until > now.instant) {
-                continue;
-            }
-            entrance.pause = None;
-            for _ in 0..ACCEPTS {
-                if !entrance.ready {
-                    break;
-                }
-                match entrance.listener.accept() {
-                    AcceptOutcome::Stream(stream) => {
-                        let Some(app) = node.broker().admit() else { continue };
-                        tracing::debug!(origin = %stream.origin(), endpoint = %entrance.listener.endpoint(), "application connected");
-                        if locals.add(app, stream).is_ok() {
-                            node.broker().handle_accepted(app, entrance.door, now.instant, locals);
-                        }
-                    }
-                    AcceptOutcome::Empty => entrance.ready = false,
-                    AcceptOutcome::Exhausted => {
-                        entrance.pause = Some(now.instant + EXHAUSTED);
-                        break;
-                    }
-                }
-            }
-        }
     }
 
     /// What the applications have to say.
@@ -235,82 +166,6 @@ impl EventLoop {
             && (heard || !locals.is_drained())
         {
             stopping.heard(now.instant);
-        }
-    }
-
-    fn flush(&mut self, now: Now) -> io::Result<()> {
-        if self.udp_blocked || self.flush_at.is_some_and(|at| at > now.instant) {
-            return Ok(());
-        }
-        self.flush_at = None;
-        if let Some(tap) = &mut self.tap {
-            self.batch.peek(tap);
-        }
-        match self.batch.flush(&self.udp) {
-            Flushed::All => {}
-            Flushed::Blocked => {
-                self.udp_blocked = true;
-                self.locals.poller().set_interest(&self.udp, UDP, Interest::Both)?;
-            }
-            Flushed::Later => self.flush_at = Some(now.instant + SHORT_OF_MEMORY),
-        }
-        Ok(())
-    }
-
-    /// Signals, the control socket, and whoever else may stop this loop.
-    fn obey(&mut self, now: Now) {
-        while let Some(signal) = self.signals.as_ref().and_then(Signals::take) {
-            match signal {
-                Signal::Stop => match &mut self.stopping {
-                    Some(stopping) => stopping.hurry(now.instant),
-                    None => self.begin_stop(now),
-                },
-                Signal::Reload => self.reload_policy(now),
-            }
-        }
-        if let Some(stop) = &self.stop
-            && !matches!(stop.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
-        {
-            self.begin_stop(now);
-        }
-        while let Some(request) = self.control.as_ref().and_then(|control| control.requests.try_recv().ok()) {
-            self.answer(request, now);
-        }
-    }
-
-    fn answer(&mut self, request: ControlRequest, now: Now) {
-        let answer = match request.command.as_str() {
-            "status" => report::status(&self.node, &self.facts(), now),
-            other => serde_json::json!({ "error": format!("no such command: {other}") }),
-        };
-        // A client that has gone away needs no answer.
-        let _ = request.reply.send(answer);
-    }
-
-    fn facts(&self) -> report::Facts {
-        report::Facts {
-            started: self.started,
-            listen: self.udp.local_addr(),
-            sends: self.batch.counters(),
-            segmenting: self.batch.is_segmenting(&self.udp),
-            endpoints: self
-                .entrances
-                .iter()
-                .map(|entrance| (entrance.door, entrance.listener.endpoint().to_string()))
-                .collect(),
-        }
-    }
-
-    fn reload_policy(&mut self, now: Now) {
-        let Some(reload) = &mut self.reload else { return };
-        match reload() {
-            Ok(rules) => {
-                self.node.broker().replace_rules(rules, now.instant, &mut self.locals);
-                tracing::info!("policy reloaded");
-            }
-            Err(mistakes) => {
-                tracing::warn!("the policy is unusable; the last good one stays in force\n{mistakes}");
-            }
         }
     }
 
@@ -346,7 +201,7 @@ impl EventLoop {
     /// been handed over.
     fn is_quiet(&self) -> bool {
         let broker = self.node.broker_report();
-        broker.connections() == 0 && broker.is_flushed() && self.batch.is_empty()
+        broker.connections() == 0 && broker.is_flushed() && self.network.batch.is_empty()
     }
 
     /// Looks for more for a while after something happened, then sleeps until something does.
@@ -375,16 +230,16 @@ impl EventLoop {
 
     /// Whether there is more to do than waiting would tell.
     fn is_busy(&self) -> bool {
-        self.udp_ready
+        self.network.is_busy()
             || self.locals.is_busy()
-            || (self.more_to_send && !self.udp_blocked)
-            || self.entrances.iter().any(|entrance| entrance.ready && entrance.pause.is_none())
+            || (self.more_to_send && !self.network.is_blocked())
+            || self.entrances.iter().any(Entrance::is_busy)
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        let pauses = self.entrances.iter().filter_map(|entrance| entrance.pause);
+        let pauses = self.entrances.iter().filter_map(Entrance::poll_timeout);
         let stopping = self.stopping.as_ref().map(Stopping::poll_timeout);
-        let own = [self.node.poll_timeout(), self.flush_at, stopping];
+        let own = [self.node.poll_timeout(), self.network.poll_timeout(), stopping];
         own.into_iter().flatten().chain(pauses).min()
     }
 
@@ -394,42 +249,9 @@ impl EventLoop {
             return;
         }
         if ready.token == UDP {
-            self.udp_ready |= ready.readable;
-            if ready.writable && self.udp_blocked {
-                self.udp_blocked = false;
-                // If this fails, the loop only wakes more often than it must.
-                let _ = self.locals.poller().set_interest(&self.udp, UDP, Interest::Read);
-            }
-            return;
-        }
-        if let Some(entrance) = self.entrances.get_mut((ready.token - UDP - 1) as usize) {
-            entrance.ready = true;
-        }
-    }
-
-    fn log_events(&mut self, now: Now) {
-        while let Some(event) = self.node.poll_event() {
-            match event {
-                Event::PeerUp(peer, endpoint) => match endpoint {
-                    Some(endpoint) => tracing::info!(%peer, %endpoint, "tunnel up"),
-                    None => tracing::info!(%peer, "tunnel up"),
-                },
-                Event::PeerSilent(peer) => {
-                    tracing::warn!(%peer, "peer does not answer; its streams wait for it");
-                }
-                Event::PeerMoved(peer, from, to) => match from {
-                    Some(from) => tracing::info!(%peer, %from, %to, "peer moved"),
-                    None => tracing::debug!(%peer, %to, "peer found"),
-                },
-                Event::Denied(denial) => {
-                    let key = format!("{}/{}", denial.from, denial.service);
-                    if let Some(suppressed) = self.quiet.admit(&key, now.instant) {
-                        let (from, service, socket) = (&denial.from, &denial.service, denial.socket);
-                        let (what, reason) = (denial.what.name(), &denial.reason);
-                        tracing::info!(%from, %service, socket, what, %reason, suppressed, "denied");
-                    }
-                }
-            }
+            self.network.note(ready, self.locals.poller());
+        } else if let Some(entrance) = self.entrances.get_mut((ready.token - LISTENERS) as usize) {
+            entrance.note();
         }
     }
 }

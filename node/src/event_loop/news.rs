@@ -1,0 +1,47 @@
+//! What happened, for the operator's log.
+
+use std::time::Duration;
+
+use lockgate_proto::now::Now;
+
+use crate::machine::logging::Quiet;
+use crate::node::Event;
+
+/// How often the same thing is logged at most.
+const REPEAT: Duration = Duration::from_secs(10);
+
+pub(super) struct News {
+    quiet: Quiet<String>,
+}
+
+impl Default for News {
+    fn default() -> Self {
+        Self { quiet: Quiet::new(REPEAT) }
+    }
+}
+
+impl News {
+    pub(super) fn tell(&mut self, event: Event, now: Now) {
+        match event {
+            Event::PeerUp(peer, endpoint) => match endpoint {
+                Some(endpoint) => tracing::info!(%peer, %endpoint, "tunnel up"),
+                None => tracing::info!(%peer, "tunnel up"),
+            },
+            Event::PeerSilent(peer) => {
+                tracing::warn!(%peer, "peer does not answer; its streams wait for it");
+            }
+            Event::PeerMoved(peer, from, to) => match from {
+                Some(from) => tracing::info!(%peer, %from, %to, "peer moved"),
+                None => tracing::debug!(%peer, %to, "peer found"),
+            },
+            Event::Denied(denial) => {
+                let key = format!("{}/{}", denial.from, denial.service);
+                if let Some(suppressed) = self.quiet.admit(&key, now.instant) {
+                    let (from, service, socket) = (&denial.from, &denial.service, denial.socket);
+                    let (what, reason) = (denial.what.name(), &denial.reason);
+                    tracing::info!(%from, %service, socket, what, %reason, suppressed, "denied");
+                }
+            }
+        }
+    }
+}
