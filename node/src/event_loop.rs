@@ -187,7 +187,7 @@ impl EventLoop {
         let mut taken = 0;
         while self.udp_ready && taken < DATAGRAMS {
             let Self { udp, node, batch, .. } = self;
-            let received = udp.recv(|from, _ecn, datagram| node.handle_udp(from, datagram, now, batch))?;
+            let received = udp.recv(|path, _ecn, datagram| node.handle_udp(path.remote, datagram, now, batch))?;
             taken += received.datagrams;
             self.udp_ready = !received.drained;
         }

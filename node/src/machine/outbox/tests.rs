@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::run::{RUN_BYTES, RUN_SEGMENTS};
 use super::*;
 use crate::machine::poller::Poller;
 
@@ -167,13 +168,13 @@ fn a_tap_sees_every_datagram_once_whatever_the_socket_answers() {
 
 /// Flushes into a socket that blocks, is short of memory or refuses to segment as the dice fall.
 fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Vec<u8>)>) -> Flushed {
-    batch.flush_through(true, |to, contents, segment| {
+    batch.flush_through(true, |envelope, contents, segment| {
         match (dice.roll(10), segment) {
-            (0, _) => return Err(Errno::AGAIN.into()),
-            (1, _) => return Err(Errno::NOBUFS.into()),
-            (2, Some(_)) => return Err(Errno::MSGSIZE.into()),
-            (3, Some(_)) => return Err(Errno::IO.into()),
-            (4, Some(_)) => return Err(Errno::INVAL.into()),
+            (0, _) => return Err(Errno::AGAIN),
+            (1, _) => return Err(Errno::NOBUFS),
+            (2, Some(_)) => return Err(Errno::MSGSIZE),
+            (3, Some(_)) => return Err(Errno::IO),
+            (4, Some(_)) => return Err(Errno::INVAL),
             _ => {}
         }
         let pieces: Vec<&[u8]> = match segment {
@@ -181,7 +182,7 @@ fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Ve
             None => vec![contents],
         };
         assert!(pieces.len() <= RUN_SEGMENTS && (contents.len() <= RUN_BYTES || pieces.len() == 1));
-        sent.extend(pieces.iter().map(|piece| (to, piece.to_vec())));
+        sent.extend(pieces.iter().map(|piece| (envelope.path.remote, piece.to_vec())));
         Ok(())
     })
 }
@@ -196,7 +197,7 @@ fn a_kernel_that_never_segments_is_asked_ever_less_often() {
         let flushed = batch.flush_through(true, |_, _, segment| match segment {
             Some(_) => {
                 asked += 1;
-                Err(Errno::IO.into())
+                Err(Errno::IO)
             }
             None => Ok(()),
         });
@@ -220,9 +221,9 @@ fn a_path_that_is_too_narrow_for_one_peer_does_not_end_segmentation_for_the_othe
     for _ in 0..4 {
         put(&mut batch, wide, &[1; 1452]);
     }
-    let flushed = batch.flush_through(true, |to, _, segment| {
-        if to == narrow {
-            return Err(Errno::MSGSIZE.into());
+    let flushed = batch.flush_through(true, |envelope, _, segment| {
+        if envelope.path.remote == narrow {
+            return Err(Errno::MSGSIZE);
         }
         whole += usize::from(segment.is_some());
         Ok(())
@@ -261,7 +262,7 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
         }
         kept += 1;
         if kept.is_multiple_of(100) {
-            assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::AGAIN.into())), Flushed::Blocked);
+            assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::AGAIN)), Flushed::Blocked);
         }
     };
     assert_eq!((refused, batch.counters().refused), (Discard::OutboxFull, 1));
