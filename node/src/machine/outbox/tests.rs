@@ -1,6 +1,10 @@
 //! Over the loopback, and over a socket that answers as the dice fall (a loopback never blocks).
 
+mod healing;
+
 use std::time::Duration;
+
+use lockgate_proto::outbox::Source;
 
 use super::run::{RUN_BYTES, RUN_SEGMENTS};
 use super::*;
@@ -11,11 +15,15 @@ fn address(port: u16) -> SocketAddr {
 }
 
 fn put(batch: &mut Batch, to: SocketAddr, bytes: &[u8]) {
+    put_in(batch, &Envelope::to(to), bytes);
+}
+
+fn put_in(batch: &mut Batch, envelope: &Envelope, bytes: &[u8]) {
     let fill = |slot: &mut [u8]| {
         slot.copy_from_slice(bytes);
         Ok(())
     };
-    batch.datagram(&Envelope::to(to), bytes.len(), fill).unwrap();
+    batch.datagram(envelope, bytes.len(), fill).unwrap();
 }
 
 fn bind() -> Udp {
@@ -83,6 +91,26 @@ fn runs_are_equal_lengths_to_one_destination_and_a_shorter_one_ends_them() {
 }
 
 #[test]
+fn a_run_has_one_envelope() {
+    let plain = Envelope::to(address(1));
+    let from = |ip: [u8; 4], interface| Some(Source { ip: ip.into(), interface });
+    let sources = [None, from([127, 0, 0, 1], 1), from([127, 0, 0, 2], 1), from([127, 0, 0, 1], 0)];
+    let mut envelopes: Vec<_> = sources
+        .iter()
+        .map(|&source| Envelope { path: Path { source, ..plain.path }, ..plain })
+        .chain([1, 2, 0x88].map(|tos| Envelope { tos, ..plain }))
+        .collect();
+    envelopes.push(Envelope::to(address(2)));
+    let mut batch = Batch::new();
+    for envelope in &envelopes {
+        put_in(&mut batch, envelope, &[7; 100]);
+        put_in(&mut batch, envelope, &[7; 100]);
+    }
+    let formed: Vec<_> = batch.runs.iter().map(|run| (run.envelope, run.count)).collect();
+    assert_eq!(formed, envelopes.iter().map(|&envelope| (envelope, 2)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_run_crosses_the_loopback_byte_for_byte_in_one_send() {
     let (sender, mut receiver) = (bind(), bind());
     let mut batch = Batch::new();
@@ -130,8 +158,11 @@ fn nothing_is_lost_or_reordered_whatever_the_socket_answers() {
         let (mut batch, mut sent, mut expected) = (Batch::new(), Vec::new(), Vec::new());
         for stamp in 0..200 {
             let (to, datagram) = (address(1 + dice.roll(2) as u16), dice.datagram(stamp));
-            put(&mut batch, to, &datagram);
-            expected.push((to, datagram));
+            let ip = [127, 0, 0, 1 + dice.roll(2) as u8].into();
+            let source = (dice.roll(3) > 0).then_some(Source { ip, interface: 1 });
+            let envelope = Envelope { path: Path { remote: to, source }, tos: dice.roll(20) as u8 / 19 };
+            put_in(&mut batch, &envelope, &datagram);
+            expected.push((to, envelope.tos, datagram));
             if dice.roll(8) == 0 {
                 let _ = flush_into(&mut batch, &mut dice, &mut sent);
             }
@@ -167,7 +198,7 @@ fn a_tap_sees_every_datagram_once_whatever_the_socket_answers() {
 }
 
 /// Flushes into a socket that blocks, is short of memory or refuses to segment as the dice fall.
-fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Vec<u8>)>) -> Flushed {
+fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, u8, Vec<u8>)>) -> Flushed {
     batch.flush_through(true, |envelope, contents, segment| {
         match (dice.roll(10), segment) {
             (0, _) => return Err(Errno::AGAIN),
@@ -175,6 +206,8 @@ fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Ve
             (2, Some(_)) => return Err(Errno::MSGSIZE),
             (3, Some(_)) => return Err(Errno::IO),
             (4, Some(_)) => return Err(Errno::INVAL),
+            (5, _) if envelope.path.source.is_some() => return Err(Errno::INVAL),
+            (6, _) if envelope.path.source.is_some() => return Err(Errno::NETUNREACH),
             _ => {}
         }
         let pieces: Vec<&[u8]> = match segment {
@@ -182,7 +215,7 @@ fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Ve
             None => vec![contents],
         };
         assert!(pieces.len() <= RUN_SEGMENTS && (contents.len() <= RUN_BYTES || pieces.len() == 1));
-        sent.extend(pieces.iter().map(|piece| (envelope.path.remote, piece.to_vec())));
+        sent.extend(pieces.iter().map(|piece| (envelope.path.remote, envelope.tos, piece.to_vec())));
         Ok(())
     })
 }
@@ -296,12 +329,12 @@ fn zero_length_and_oversized_datagrams_harm_nothing() {
     let beyond = batch.datagram(&Envelope::to(to), DATAGRAM + 1, |_| unreachable!("there is no slot"));
     assert_eq!(beyond, Err(Discard::Malformed));
     put(&mut batch, to, &[]);
-    // With IPv6's headers this is beyond the loopback's MTU of 65536, and nothing is ever fragmented.
+    // With IPv6's headers this is beyond the loopback's MTU of 65536, and goes in two fragments.
     put(&mut batch, to, &vec![1; DATAGRAM]);
     put(&mut batch, to, &[2; 10]);
     assert_eq!(batch.flush(&sender), Flushed::All);
-    assert_eq!(receive(&mut receiver, 2), [vec![], vec![2; 10]]);
-    assert_eq!((batch.counters().errors, batch.counters().datagrams), (1, 2));
+    assert!(receive(&mut receiver, 3) == [vec![], vec![1; DATAGRAM], vec![2; 10]]);
+    assert_eq!((batch.counters().errors, batch.counters().datagrams), (0, 3));
 }
 
 #[test]
