@@ -124,6 +124,7 @@ fn udp(facts: &Facts) -> Value {
         "datagrams": sends.datagrams,
         "bytes": sends.bytes,
         "fallbacks": sends.fallbacks,
+        "stale_sources": sends.stale_sources,
         "errors": sends.errors,
         "blocked": sends.blocked,
         "refused": sends.refused,

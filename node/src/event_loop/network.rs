@@ -41,7 +41,8 @@ impl Network {
         let mut taken = 0;
         while self.ready && taken < DATAGRAMS {
             let Self { udp, batch, .. } = self;
-            let received = udp.recv(|from, _ecn, datagram| node.handle_udp(from, datagram, now, batch))?;
+            let received =
+                udp.recv(|path, _ecn, datagram| node.handle_udp(path.remote, datagram, now, batch))?;
             taken += received.datagrams;
             self.ready = !received.drained;
         }

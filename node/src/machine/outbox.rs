@@ -1,30 +1,30 @@
 //! What is to be sent: datagrams written once into one slab, and sent as few, large system calls.
 //!
-//! Consecutive datagrams of one length to one destination form a *run*; a shorter one may end it. A run goes out in one
-//! `sendmsg` with `UDP_SEGMENT`. What the socket does not take stays where it is, in order.
+//! Consecutive datagrams of one length in one envelope (both ends of the path, and the outer TOS) form a *run*; a shorter one
+//! may end it. A run goes out in one `sendmsg` with `UDP_SEGMENT`. What the socket does not take stays where it is, in order.
+//!
+//! What the kernel refuses is tried in another way at once: without a source address that is gone, without segmentation.
 //!
 //! Nothing is lost under normal load: the slab begins at 1 MiB (a whole receive batch answered in kind) and
 //! grows, while the socket is blocked, up to [`LARGEST`] (twice QUIC's window); it keeps what it grew to, so a steady
 //! state allocates nothing. Only beyond that is a datagram refused with [`Discard::OutboxFull`], and counted.
 
+mod run;
+
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 
 use lockgate_proto::discard::Discard;
-use lockgate_proto::outbox::{Envelope, Outbox};
+use lockgate_proto::outbox::{Envelope, Outbox, Path};
 use rustix::io::Errno;
 
+use self::run::{Manner, Mend, Run};
 use super::udp::Udp;
 
 /// The slab at the beginning, in bytes.
 const SMALLEST: usize = 1 << 20;
 /// The slab at most, in bytes.
 pub const LARGEST: usize = 8 << 20;
-/// Older kernels refuse more segments per call.
-const RUN_SEGMENTS: usize = 64;
-/// A little below the 65507 that UDP can carry: at the limit a loopback receiver was seen to lose GRO.
-const RUN_BYTES: usize = 65_000;
 /// The most that one datagram can carry.
 const DATAGRAM: usize = 65_507;
 /// Runs that may wait: a bound for datagrams that fill no slab.
@@ -33,6 +33,8 @@ const RUNS: usize = 1 << 16;
 const PATIENCE: u32 = 4;
 /// For so many runs.
 const REST: u32 = 256;
+/// Peers with a stale source that are remembered until somebody asks; the others are found again.
+const STALE: usize = 64;
 
 /// What a loop turn writes at most before it flushes.
 const ENOUGH: usize = 512 * 1024;
@@ -61,44 +63,14 @@ pub struct SendCounters {
     pub bytes: u64,
     /// Runs that the kernel refused to segment and that went out one by one.
     pub fallbacks: u64,
+    /// Times that our address or interface towards a peer turned out to be gone; the routing table chose another.
+    pub stale_sources: u64,
     /// Datagrams that the system refused to send (unreachable, too large for the path, denied) and that are lost.
     pub errors: u64,
     /// Flushes that the socket stopped.
     pub blocked: u64,
     /// Datagrams refused because the slab was full.
     pub refused: u64,
-}
-
-/// How a run leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// In one call.
-    Whole,
-    /// The kernel refused it whole, and nothing of it was tried alone yet.
-    Refused,
-    /// Alone, one after the other.
-    OneByOne,
-}
-
-#[derive(Debug)]
-struct Run {
-    to: SocketAddr,
-    start: usize,
-    len: usize,
-    segment: usize,
-    count: usize,
-    open: bool,
-    manner: Manner,
-}
-
-impl Run {
-    fn takes(&self, to: SocketAddr, len: usize) -> bool {
-        self.open
-            && self.to == to
-            && len <= self.segment
-            && self.count < RUN_SEGMENTS
-            && self.len + len <= RUN_BYTES
-    }
 }
 
 /// The datagrams that wait to be sent.
@@ -110,6 +82,7 @@ pub struct Batch {
     counters: SendCounters,
     refusals: u32,
     resting: u32,
+    stale: VecDeque<SocketAddr>,
     /// What lies before this place in the slab was shown to the tap.
     shown: usize,
 }
@@ -130,6 +103,7 @@ impl Batch {
             counters: SendCounters::default(),
             refusals: 0,
             resting: 0,
+            stale: VecDeque::with_capacity(STALE),
             shown: 0,
         }
     }
@@ -154,6 +128,12 @@ impl Batch {
         udp.has_gso() && self.resting == 0
     }
 
+    /// A peer (its address) whose path has a source that can no longer be used, and that should be forgotten; each is told
+    /// once for every time that it was found out.
+    pub fn take_stale(&mut self) -> Option<SocketAddr> {
+        self.stale.pop_front()
+    }
+
     /// Shows every datagram that waits to `look`, once each.
     pub fn peek(&mut self, look: &mut dyn FnMut(&[u8])) {
         for run in &self.runs {
@@ -170,13 +150,13 @@ impl Batch {
 
     /// Sends what waits, in order, until the socket takes no more.
     pub fn flush(&mut self, udp: &Udp) -> Flushed {
-        self.flush_through(udp.has_gso(), |to, contents, segment| udp.send(to, contents, segment))
+        self.flush_through(udp.has_gso(), |envelope, contents, segment| udp.send(envelope, contents, segment))
     }
 
     fn flush_through(
         &mut self,
         segmenting: bool,
-        mut send: impl FnMut(SocketAddr, &[u8], Option<usize>) -> io::Result<()>,
+        mut send: impl FnMut(&Envelope, &[u8], Option<usize>) -> Result<(), Errno>,
     ) -> Flushed {
         while let Some(run) = self.runs.front_mut() {
             let mut whole = run.manner == Manner::Whole && run.count > 1 && segmenting;
@@ -187,35 +167,39 @@ impl Batch {
             if !whole {
                 run.open = false;
             }
-            let manner = run.manner;
             let size = if whole { run.len } else { run.len.min(run.segment) };
             let count = if whole { run.count as u64 } else { 1 };
             let contents = &self.slab[run.start..run.start + size];
-            let outcome = send(run.to, contents, whole.then_some(run.segment));
-            match outcome.map_err(|error| cause(&error)) {
-                Ok(()) => self.note_sent(count, size, manner),
-                Err(Cause::Blocked) => {
-                    self.counters.blocked += 1;
-                    return Flushed::Blocked;
-                }
-                Err(Cause::Memory) => return Flushed::Later,
-                Err(Cause::Segmentation) if whole => {
-                    self.counters.fallbacks += 1;
-                    run.manner = Manner::Refused;
-                    continue;
-                }
-                Err(Cause::Segmentation | Cause::Other) => self.counters.errors += count,
+            match send(&run.envelope, contents, whole.then_some(run.segment)) {
+                Ok(()) => self.note_sent(count, size),
+                Err(errno) => match run.mend(errno, whole) {
+                    Mend::WithoutSource => continue,
+                    Mend::OneByOne => {
+                        self.counters.fallbacks += 1;
+                        continue;
+                    }
+                    Mend::Wait => {
+                        self.counters.blocked += 1;
+                        return Flushed::Blocked;
+                    }
+                    Mend::WaitForMemory => return Flushed::Later,
+                    Mend::GiveUp => self.counters.errors += count,
+                },
             }
             self.advance(size);
         }
         Flushed::All
     }
 
-    fn note_sent(&mut self, datagrams: u64, bytes: usize, manner: Manner) {
+    /// The first of the first run went out.
+    fn note_sent(&mut self, datagrams: u64, bytes: usize) {
         self.counters.sends += 1;
         self.counters.datagrams += datagrams;
         self.counters.bytes += bytes as u64;
-        match manner {
+        let Some(run) = self.runs.front_mut() else { return };
+        let doubted = run.doubted.take();
+        let stale = Path { source: doubted, ..run.envelope.path };
+        match run.manner {
             Manner::Whole if datagrams > 1 => self.refusals = 0,
             // What was refused whole goes alone: so it was the segmentation, and not the datagrams or their path.
             Manner::Refused => self.refusals += 1,
@@ -224,6 +208,21 @@ impl Batch {
         if self.refusals >= PATIENCE {
             self.refusals = 0;
             self.resting = REST;
+        }
+        if doubted.is_some() {
+            self.note_stale(stale);
+        }
+    }
+
+    /// What was refused with this path's source went out without it: nothing that waits needs to try that again.
+    fn note_stale(&mut self, path: Path) {
+        self.counters.stale_sources += 1;
+        for run in self.runs.iter_mut().filter(|run| run.envelope.path == path) {
+            run.envelope.path.source = None;
+            run.open = false;
+        }
+        if self.stale.len() < STALE && !self.stale.contains(&path.remote) {
+            self.stale.push_back(path.remote);
         }
     }
 
@@ -270,20 +269,17 @@ impl Batch {
         Ok(())
     }
 
-    fn note(&mut self, to: SocketAddr, len: usize) {
+    fn note(&mut self, envelope: &Envelope, len: usize) {
         let start = self.used;
         self.used += len;
-        if let Some(last) = self.runs.back_mut()
-            && last.takes(to, len)
-            && len > 0
-        {
-            last.len += len;
-            last.count += 1;
-            last.open = len == last.segment;
-            return;
+        match self.runs.back_mut() {
+            Some(last) if last.takes(envelope, len) => {
+                last.len += len;
+                last.count += 1;
+                last.open = len == last.segment;
+            }
+            _ => self.runs.push_back(Run::new(*envelope, start, len)),
         }
-        let run = Run { to, start, len, segment: len.max(1), count: 1, open: len > 0, manner: Manner::Whole };
-        self.runs.push_back(run);
     }
 }
 
@@ -308,24 +304,8 @@ impl Outbox for Batch {
         }
         self.make_room(len)?;
         fill(&mut self.slab[self.used..self.used + len])?;
-        self.note(envelope.path.remote, len);
+        self.note(envelope, len);
         Ok(())
-    }
-}
-
-enum Cause {
-    Blocked,
-    Memory,
-    Segmentation,
-    Other,
-}
-
-fn cause(error: &io::Error) -> Cause {
-    match Errno::from_io_error(error) {
-        Some(Errno::AGAIN) => Cause::Blocked,
-        Some(Errno::NOBUFS | Errno::NOMEM) => Cause::Memory,
-        Some(Errno::MSGSIZE | Errno::IO | Errno::INVAL) => Cause::Segmentation,
-        _ => Cause::Other,
     }
 }
 

@@ -235,6 +235,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Instant;
 
+    use lockgate_proto::outbox::Envelope;
+
     use super::super::udp::Udp;
     use super::*;
 
@@ -312,17 +314,17 @@ mod tests {
         let (udp, sink) = (Udp::bind(loopback).unwrap(), Udp::bind(loopback).unwrap());
         let mut poller = Poller::new().unwrap();
         poller.register(&udp, 7, Interest::Read).unwrap();
-        udp.send(sink.local_addr(), b"x", None).unwrap();
+        udp.send(&Envelope::to(sink.local_addr()), b"x", None).unwrap();
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
         poller.set_interest(&udp, 7, Interest::Both).unwrap();
         let writable = Ready { token: 7, readable: false, writable: true, hangup: false };
         assert_eq!(poller.wait(LONG).unwrap(), [writable], "room that is there already is told");
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), []);
-        udp.send(sink.local_addr(), b"x", None).unwrap();
+        udp.send(&Envelope::to(sink.local_addr()), b"x", None).unwrap();
         // This is why a socket that is not blocked is watched for reading only.
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), [writable]);
         poller.set_interest(&udp, 7, Interest::Read).unwrap();
-        udp.send(udp.local_addr(), b"x", None).unwrap();
+        udp.send(&Envelope::to(udp.local_addr()), b"x", None).unwrap();
         assert!(poller.wait(LONG).unwrap()[0].readable);
     }
 

@@ -1,24 +1,35 @@
-//! The UDP socket of the tunnel: large buffers, batches in with GRO, runs out with GSO.
+//! The UDP socket of the tunnel: large buffers, batches in with GRO, runs out with GSO, and the way of each datagram:
+//! which of our addresses it came to or leaves from, on which interface, with which outer TOS.
+
+mod control;
+mod name;
+#[cfg(test)]
+pub(crate) mod namespace;
+mod sys;
 
 use std::fmt;
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use lockgate_proto::outbox::{Envelope, Path, Source};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use thiserror::Error;
 
+use self::control::{Control, Facts};
+use self::name::{Name, canonical};
+use self::sys::Slot;
 use super::bind::BindError;
 
-pub use quinn_udp::EcnCodepoint as Ecn;
-
 /// How many system-level messages one receive takes; with GRO each may hold 64 datagrams.
-pub const BATCH: usize = 16;
+pub const BATCH: usize = sys::BATCH;
 /// The largest thing that the kernel hands over as one message: a whole GRO list, or one datagram.
 const MESSAGE: usize = 1 << 16;
 /// What is asked for each socket buffer. QUIC's windows (4 MB) must fit.
 const SOCKET_BUFFER: usize = 4 << 20;
+/// The part of the TOS byte that is ECN (RFC 3168).
+const ECN: u8 = 0b11;
 
 /// What one receive brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +40,44 @@ pub struct Received {
     pub drained: bool,
 }
 
+/// What a socket has received since it was bound. All of them only ever grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiveCounters {
+    /// System calls that brought something.
+    pub receives: u64,
+    /// Datagrams handed over (divided by `receives` it says how well they batch).
+    pub datagrams: u64,
+    /// Datagrams of no bytes among them.
+    pub empty: u64,
+    /// Messages thrown away because they were longer than any datagram, or came from no IP address.
+    pub malformed: u64,
+    /// Receives that reported an error belonging to some peer's address (ICMP).
+    pub errors: u64,
+}
+
+/// Packets could not be given a firewall mark.
+#[derive(Debug, Error)]
+#[error(
+    "cannot mark packets with {mark:#x}: {source}\n  hint: run with CAP_NET_ADMIN (as root), or leave the mark out"
+)]
+pub struct MarkError {
+    /// The mark that was asked for.
+    pub mark: u32,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
 /// A bound, nonblocking UDP socket.
 pub struct Udp {
     descriptor: OwnedFd,
-    state: UdpSocketState,
     local: SocketAddr,
+    mark: u32,
     gso: bool,
+    gro: bool,
     buffers: Vec<u8>,
-    errors: u64,
+    slots: Box<[Slot; BATCH]>,
+    counters: ReceiveCounters,
 }
 
 impl Udp {
@@ -48,70 +89,157 @@ impl Udp {
         Self::open(address).map_err(|errno| BindError::new(format!("udp {address}"), errno))
     }
 
+    /// Binds `port` for both IP versions, or for IPv4 alone where this machine has no IPv6.
+    ///
+    /// # Errors
+    /// Names the address and the mend.
+    pub fn bind_port(port: u16) -> Result<Self, BindError> {
+        bind_either(port, Self::open)
+    }
+
     fn open(address: SocketAddr) -> Result<Self, Errno> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let descriptor = net::socket_with(family, SocketType::DGRAM, flags, None)?;
+        let descriptor = socket(address)?;
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&descriptor, !address.ip().is_unspecified())?;
         }
         net::bind(&descriptor, &address)?;
         enlarge(&descriptor);
-        let local = net::getsockname(&descriptor)?.try_into()?;
-        let state = UdpSocketState::new(UdpSockRef::from(&descriptor))
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))?;
-        allow_fragments(&descriptor, local);
-        // Asked once: the first refusal of any send turns quinn-udp's own answer off for ever; the batch judges per run.
-        let gso = state.max_gso_segments() > 1;
-        Ok(Self { descriptor, state, local, gso, buffers: vec![0; BATCH * MESSAGE], errors: 0 })
+        let local: SocketAddr = net::getsockname(&descriptor)?.try_into()?;
+        ask_for_facts(&descriptor, local)?;
+        let fragments = Fragments::Allowed;
+        for version in [IpAddr::from(Ipv4Addr::UNSPECIFIED), local.ip()] {
+            // A dual-stack socket sends IPv4 too. A system that refuses keeps its own way.
+            let _ = fragments.set(&descriptor, version);
+        }
+        let gso = sys::option(descriptor.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT).is_ok();
+        let gro = sys::set_option(descriptor.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
+        Ok(Self {
+            descriptor,
+            local,
+            mark: 0,
+            gso,
+            gro,
+            buffers: vec![0; BATCH * MESSAGE],
+            slots: Box::default(),
+            counters: ReceiveCounters::default(),
+        })
     }
 
-    /// Receives one batch without blocking and hands each datagram to `take`: who sent it, how the path marked it,
-    /// and its bytes (which may be opened in place). Zero-length datagrams are handed over too.
+    /// Receives one batch without blocking and hands each datagram to `take`: the way it came (the sender, and which of
+    /// our addresses on which interface was called), the ECN bits that it arrived with (the lower two of the outer TOS or
+    /// traffic class), and its bytes (which may be opened in place). Zero-length datagrams are handed over too.
     ///
     /// Errors that belong to an earlier send (ICMP) are counted and cost nothing else.
     ///
     /// # Errors
     /// Only if the socket itself is broken.
-    pub fn recv(&mut self, mut take: impl FnMut(SocketAddr, Option<Ecn>, &mut [u8])) -> io::Result<Received> {
-        let mut rest = self.buffers.chunks_exact_mut(MESSAGE);
-        let mut slices: [IoSliceMut<'_>; BATCH] = std::array::from_fn(|_| {
-            IoSliceMut::new(rest.next().expect("one buffer per message was allocated"))
-        });
-        let mut metas = [RecvMeta::default(); BATCH];
-        let messages = match self.state.recv(UdpSockRef::from(&self.descriptor), &mut slices, &mut metas) {
+    pub fn recv(&mut self, mut take: impl FnMut(&Path, u8, &mut [u8])) -> io::Result<Received> {
+        self.receive(|path, tos, datagram| take(path, tos & ECN, datagram))
+    }
+
+    /// The same with the whole TOS byte.
+    fn receive(&mut self, mut take: impl FnMut(&Path, u8, &mut [u8])) -> io::Result<Received> {
+        let messages = match sys::receive(self.descriptor.as_fd(), &mut self.slots, &mut self.buffers) {
             Ok(messages) => messages,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(Received { datagrams: 0, drained: true });
-            }
-            Err(error) if is_about_a_peer(&error) => {
-                self.errors += 1;
+            Err(Errno::AGAIN) => return Ok(Received { datagrams: 0, drained: true }),
+            Err(errno) if is_about_a_peer(errno) => {
+                self.counters.errors += 1;
                 return Ok(Received { datagrams: 0, drained: false });
             }
-            Err(error) => return Err(error),
+            Err(errno) => return Err(errno.into()),
         };
-        let mut datagrams = 0;
-        for (bytes, meta) in slices.iter_mut().zip(&metas[..messages]) {
-            let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
-            let bytes = &mut bytes[..meta.len.min(MESSAGE)];
+        let before = self.counters.datagrams;
+        self.counters.receives += 1;
+        let share = self.buffers.len() / BATCH;
+        for (slot, buffer) in self.slots[..messages].iter().zip(self.buffers.chunks_exact_mut(share)) {
+            let Some(remote) = slot.name.address().filter(|_| !slot.truncated) else {
+                self.counters.malformed += 1;
+                continue;
+            };
+            let Facts { segment, tos, called } = slot.control.facts();
+            let path = Path { remote, source: called };
+            let bytes = &mut buffer[..slot.len];
             if bytes.is_empty() {
-                take(from, meta.ecn, bytes);
-                datagrams += 1;
+                take(&path, tos, bytes);
+                self.counters.datagrams += 1;
+                self.counters.empty += 1;
+                continue;
             }
-            for datagram in bytes.chunks_mut(meta.stride.max(1)) {
-                take(from, meta.ecn, datagram);
-                datagrams += 1;
+            for datagram in bytes.chunks_mut(segment.unwrap_or(usize::MAX)) {
+                take(&path, tos, datagram);
+                self.counters.datagrams += 1;
             }
         }
+        let datagrams = (self.counters.datagrams - before) as usize;
         Ok(Received { datagrams, drained: messages < BATCH })
     }
 
-    /// Sends `contents` to `to` in one system call: as datagrams of `segment` bytes (the last may be shorter), or as one
+    /// Sends `contents` in one system call: as datagrams of `segment` bytes (the last may be shorter), or as one
     /// datagram where there is no `segment`. The caller sees to the kernel's limits (64 segments, 65507 bytes).
-    pub(super) fn send(&self, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {
-        let destination = self.reachable(to);
-        let transmit = Transmit { destination, ecn: None, contents, segment_size: segment, src_ip: None };
-        self.state.try_send(UdpSockRef::from(&self.descriptor), &transmit)
+    pub(super) fn send(
+        &self,
+        envelope: &Envelope,
+        contents: &[u8],
+        segment: Option<usize>,
+    ) -> Result<(), Errno> {
+        let remote = canonical(envelope.path.remote);
+        let mut control = Control::default();
+        if let Some(segment) = segment {
+            control.segment(u16::try_from(segment).map_err(|_| Errno::INVAL)?);
+        }
+        match (envelope.tos, remote) {
+            (0, _) => {}
+            (tos, SocketAddr::V4(_)) => control.tos(tos),
+            (class, SocketAddr::V6(_)) => control.traffic_class(class),
+        }
+        if let Some(Source { ip, interface }) = envelope.path.source {
+            let ip = ip.to_canonical();
+            if ip.is_ipv4() != remote.is_ipv4() {
+                return Err(Errno::INVAL);
+            }
+            control.source(Source { ip, interface });
+        }
+        sys::send(self.descriptor.as_fd(), &Name::new(self.reachable(remote)), &control, contents)
+    }
+
+    /// Sends one datagram that no router may fragment and whose size our own routing table does not limit: a question
+    /// about the path's MTU.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` where the first link is already too narrow, and whatever else a send meets.
+    pub fn probe(&self, envelope: &Envelope, contents: &[u8]) -> io::Result<()> {
+        let version = canonical(envelope.path.remote).ip();
+        Fragments::Forbidden.set(&self.descriptor, version)?;
+        let sent = self.send(envelope, contents, None);
+        Fragments::Allowed.set(&self.descriptor, version)?;
+        Ok(sent?)
+    }
+
+    /// The MTU of the path to `remote` (bytes of an IP packet, at most 65535), as far as the kernel's routing table knows it;
+    /// `None` where there is no route.
+    pub fn path_mtu(&self, remote: SocketAddr) -> Option<u16> {
+        let remote = canonical(remote);
+        // Another socket, so that nothing of ours is connected.
+        let asking = socket(remote).ok()?;
+        if self.mark != 0 {
+            mark(&asking, self.mark).ok()?;
+        }
+        net::connect(&asking, &remote).ok()?;
+        let mtu =
+            if remote.is_ipv4() { sockopt::ip_mtu(&asking) } else { sockopt::ipv6_mtu(&asking) }.ok()?;
+        Some(u16::try_from(mtu).unwrap_or(u16::MAX))
+    }
+
+    /// Gives every packet the firewall mark `mark` from now on; 0 is none.
+    ///
+    /// # Errors
+    /// Without the right to do that (`CAP_NET_ADMIN`).
+    pub fn set_mark(&mut self, mark: u32) -> Result<(), MarkError> {
+        if self.mark != mark {
+            self::mark(&self.descriptor, mark).map_err(|errno| MarkError { mark, source: errno.into() })?;
+            self.mark = mark;
+        }
+        Ok(())
     }
 
     /// `to` in the socket's own address family: a dual-stack socket reaches IPv4 through mapped addresses.
@@ -134,7 +262,7 @@ impl Udp {
 
     /// Whether the kernel coalesces what arrives.
     pub fn has_gro(&self) -> bool {
-        self.state.gro_segments() > 1
+        self.gro
     }
 
     /// The receive buffer that was granted, in bytes (Linux reports twice what one asks for).
@@ -147,20 +275,10 @@ impl Udp {
         sockopt::socket_send_buffer_size(&self.descriptor).unwrap_or(0)
     }
 
-    /// How many receives reported an error that belonged to some peer's address.
-    pub fn receive_errors(&self) -> u64 {
-        self.errors
+    /// What was received so far.
+    pub fn counters(&self) -> ReceiveCounters {
+        self.counters
     }
-}
-
-/// A path narrower than an Ethernet fragments what we send, as WireGuard leaves it to: quinn-udp forbids that, and
-/// every full datagram would be lost without a sign. A system that refuses keeps its own way.
-fn allow_fragments(descriptor: &OwnedFd, local: SocketAddr) {
-    if local.is_ipv6() {
-        let _ = sockopt::set_ipv6_mtu_discover(descriptor, sockopt::Ipv6PathMtuDiscovery::DONT);
-    }
-    // A dual-stack socket sends IPv4 too.
-    let _ = sockopt::set_ip_mtu_discover(descriptor, sockopt::Ipv4PathMtuDiscovery::DONT);
 }
 
 impl AsFd for Udp {
@@ -172,6 +290,62 @@ impl AsFd for Udp {
 impl fmt::Debug for Udp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Udp").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// `port` of all addresses: of both IP versions if `open` can, else of IPv4.
+fn bind_either<T>(port: u16, mut open: impl FnMut(SocketAddr) -> Result<T, Errno>) -> Result<T, BindError> {
+    let address = (Ipv6Addr::UNSPECIFIED, port).into();
+    let (address, outcome) = match open(address) {
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+            let address = (Ipv4Addr::UNSPECIFIED, port).into();
+            (address, open(address))
+        }
+        outcome => (address, outcome),
+    };
+    outcome.map_err(|errno| BindError::new(format!("udp {address}"), errno))
+}
+
+/// A nonblocking socket of `address`'s family.
+fn socket(address: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// Has the kernel say of every message which of our addresses was called, and how it was marked.
+fn ask_for_facts(descriptor: &OwnedFd, local: SocketAddr) -> Result<(), Errno> {
+    let socket = descriptor.as_fd();
+    if local.is_ipv6() {
+        sys::set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        sockopt::set_ipv6_recvtclass(socket, true)?;
+    }
+    // A dual-stack socket receives IPv4 too.
+    sys::set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+    sockopt::set_ip_recvtos(socket, true)
+}
+
+fn mark(descriptor: &OwnedFd, mark: u32) -> Result<(), Errno> {
+    sys::set_option(descriptor.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+}
+
+/// Whether a datagram that is too large for its path is cut into fragments.
+#[derive(Clone, Copy)]
+enum Fragments {
+    /// As WireGuard leaves it: on a path narrower than an Ethernet every full datagram would be lost without a sign.
+    Allowed,
+    /// Nowhere, and no MTU that the kernel has learnt is heeded.
+    Forbidden,
+}
+
+impl Fragments {
+    fn set(self, descriptor: &OwnedFd, version: IpAddr) -> Result<(), Errno> {
+        use sockopt::{Ipv4PathMtuDiscovery as V4, Ipv6PathMtuDiscovery as V6};
+        match (self, version) {
+            (Self::Allowed, IpAddr::V4(_)) => sockopt::set_ip_mtu_discover(descriptor, V4::DONT),
+            (Self::Allowed, IpAddr::V6(_)) => sockopt::set_ipv6_mtu_discover(descriptor, V6::DONT),
+            (Self::Forbidden, IpAddr::V4(_)) => sockopt::set_ip_mtu_discover(descriptor, V4::PROBE),
+            (Self::Forbidden, IpAddr::V6(_)) => sockopt::set_ipv6_mtu_discover(descriptor, V6::PROBE),
+        }
     }
 }
 
@@ -187,111 +361,23 @@ fn enlarge(socket: &OwnedFd) {
 }
 
 /// An error that some destination caused (an ICMP message), as opposed to a broken socket.
-fn is_about_a_peer(error: &io::Error) -> bool {
+fn is_about_a_peer(errno: Errno) -> bool {
     matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::CONNREFUSED
-                | Errno::CONNRESET
-                | Errno::HOSTUNREACH
-                | Errno::NETUNREACH
-                | Errno::HOSTDOWN
-                | Errno::NETDOWN
-                | Errno::MSGSIZE
-                | Errno::PROTO
-                | Errno::NOPROTOOPT
-                | Errno::ACCESS
-                | Errno::PERM
-                | Errno::TIMEDOUT
-        )
+        errno,
+        Errno::CONNREFUSED
+            | Errno::CONNRESET
+            | Errno::HOSTUNREACH
+            | Errno::NETUNREACH
+            | Errno::HOSTDOWN
+            | Errno::NETDOWN
+            | Errno::MSGSIZE
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::ACCESS
+            | Errno::PERM
+            | Errno::TIMEDOUT
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::poller::Poller;
-    use super::*;
-
-    fn bind(text: &str) -> Udp {
-        Udp::bind(text.parse().unwrap()).unwrap()
-    }
-
-    /// The next datagram: who sent it, and its bytes.
-    fn next(udp: &mut Udp) -> (SocketAddr, Vec<u8>) {
-        let mut poller = Poller::new().unwrap();
-        poller.add(&*udp, 1).unwrap();
-        let mut arrived = None;
-        while arrived.is_none() {
-            assert!(!poller.wait(Some(Duration::from_secs(10))).unwrap().is_empty(), "nothing arrives");
-            udp.recv(|from, _, bytes| arrived = Some((from, bytes.to_vec()))).unwrap();
-        }
-        arrived.unwrap()
-    }
-
-    #[test]
-    fn a_datagram_larger_than_the_path_may_be_fragmented() {
-        let v4 = bind("127.0.0.1:0");
-        assert_eq!(sockopt::ip_mtu_discover(&v4).unwrap(), sockopt::Ipv4PathMtuDiscovery::DONT);
-        let v6 = bind("[::1]:0");
-        assert_eq!(sockopt::ipv6_mtu_discover(&v6).unwrap(), sockopt::Ipv6PathMtuDiscovery::DONT);
-    }
-
-    #[test]
-    fn a_port_in_use_is_named_with_its_mend() {
-        let held = bind("127.0.0.1:0");
-        let error = Udp::bind(held.local_addr()).unwrap_err().to_string();
-        assert!(error.contains(&format!("udp {}", held.local_addr())) && error.contains("hint"), "{error}");
-        let error = Udp::bind("192.0.2.1:0".parse().unwrap()).unwrap_err().to_string();
-        assert!(error.contains("no such address"), "{error}");
-    }
-
-    #[test]
-    fn both_ip_versions_reach_a_dual_stack_socket_under_their_own_addresses() {
-        let mut dual = bind("[::]:0");
-        let port = dual.local_addr().port();
-        for (own, to) in [("127.0.0.1:0", format!("127.0.0.1:{port}")), ("[::1]:0", format!("[::1]:{port}"))]
-        {
-            let mut peer = bind(own);
-            peer.send(to.parse().unwrap(), own.as_bytes(), None).unwrap();
-            let (from, bytes) = next(&mut dual);
-            assert_eq!((from, bytes), (peer.local_addr(), own.as_bytes().to_vec()));
-            dual.send(from, b"back", None).unwrap();
-            assert_eq!(next(&mut peer), (to.parse().unwrap(), b"back".to_vec()));
-        }
-    }
-
-    #[test]
-    fn a_closed_port_at_the_other_end_does_not_disturb_the_socket() {
-        let mut udp = bind("127.0.0.1:0");
-        let gone = bind("127.0.0.1:0").local_addr();
-        let peer = bind("127.0.0.1:0");
-        for _ in 0..3 {
-            let _ = udp.send(gone, b"anyone?", None);
-            udp.recv(|_, _, _| ()).unwrap();
-        }
-        peer.send(udp.local_addr(), b"here", None).unwrap();
-        assert_eq!(next(&mut udp), (peer.local_addr(), b"here".to_vec()));
-    }
-
-    #[test]
-    fn an_empty_socket_is_drained_and_a_full_batch_is_not() {
-        let mut udp = bind("127.0.0.1:0");
-        assert_eq!(udp.recv(|_, _, _| ()).unwrap(), Received { datagrams: 0, drained: true });
-        // Different senders are never coalesced, so each datagram is a message of its own.
-        for _ in 0..=BATCH {
-            bind("127.0.0.1:0").send(udp.local_addr(), b"x", None).unwrap();
-        }
-        let first = udp.recv(|_, _, _| ()).unwrap();
-        assert_eq!(first, Received { datagrams: BATCH, drained: false });
-        assert_eq!(udp.recv(|_, _, _| ()).unwrap(), Received { datagrams: 1, drained: true });
-    }
-
-    #[test]
-    fn what_the_system_grants_can_be_read() {
-        let udp = bind("127.0.0.1:0");
-        assert!(udp.receive_buffer() >= 64 << 10 && udp.send_buffer() >= 64 << 10);
-        assert!(udp.has_gso() && udp.has_gro(), "every kernel since 5.0 has both");
-    }
-}
+mod tests;

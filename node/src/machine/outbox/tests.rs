@@ -1,7 +1,12 @@
 //! Over the loopback, and over a socket that answers as the dice fall (a loopback never blocks).
 
+mod healing;
+
 use std::time::Duration;
 
+use lockgate_proto::outbox::Source;
+
+use super::run::{RUN_BYTES, RUN_SEGMENTS};
 use super::*;
 use crate::machine::poller::Poller;
 
@@ -10,11 +15,15 @@ fn address(port: u16) -> SocketAddr {
 }
 
 fn put(batch: &mut Batch, to: SocketAddr, bytes: &[u8]) {
+    put_in(batch, &Envelope::to(to), bytes);
+}
+
+fn put_in(batch: &mut Batch, envelope: &Envelope, bytes: &[u8]) {
     let fill = |slot: &mut [u8]| {
         slot.copy_from_slice(bytes);
         Ok(())
     };
-    batch.datagram(&Envelope::to(to), bytes.len(), fill).unwrap();
+    batch.datagram(envelope, bytes.len(), fill).unwrap();
 }
 
 fn bind() -> Udp {
@@ -82,6 +91,26 @@ fn runs_are_equal_lengths_to_one_destination_and_a_shorter_one_ends_them() {
 }
 
 #[test]
+fn a_run_has_one_envelope() {
+    let plain = Envelope::to(address(1));
+    let from = |ip: [u8; 4], interface| Some(Source { ip: ip.into(), interface });
+    let sources = [None, from([127, 0, 0, 1], 1), from([127, 0, 0, 2], 1), from([127, 0, 0, 1], 0)];
+    let mut envelopes: Vec<_> = sources
+        .iter()
+        .map(|&source| Envelope { path: Path { source, ..plain.path }, ..plain })
+        .chain([1, 2, 0x88].map(|tos| Envelope { tos, ..plain }))
+        .collect();
+    envelopes.push(Envelope::to(address(2)));
+    let mut batch = Batch::new();
+    for envelope in &envelopes {
+        put_in(&mut batch, envelope, &[7; 100]);
+        put_in(&mut batch, envelope, &[7; 100]);
+    }
+    let formed: Vec<_> = batch.runs.iter().map(|run| (run.envelope, run.count)).collect();
+    assert_eq!(formed, envelopes.iter().map(|&envelope| (envelope, 2)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_run_crosses_the_loopback_byte_for_byte_in_one_send() {
     let (sender, mut receiver) = (bind(), bind());
     let mut batch = Batch::new();
@@ -129,8 +158,11 @@ fn nothing_is_lost_or_reordered_whatever_the_socket_answers() {
         let (mut batch, mut sent, mut expected) = (Batch::new(), Vec::new(), Vec::new());
         for stamp in 0..200 {
             let (to, datagram) = (address(1 + dice.roll(2) as u16), dice.datagram(stamp));
-            put(&mut batch, to, &datagram);
-            expected.push((to, datagram));
+            let ip = [127, 0, 0, 1 + dice.roll(2) as u8].into();
+            let source = (dice.roll(3) > 0).then_some(Source { ip, interface: 1 });
+            let envelope = Envelope { path: Path { remote: to, source }, tos: dice.roll(20) as u8 / 19 };
+            put_in(&mut batch, &envelope, &datagram);
+            expected.push((to, envelope.tos, datagram));
             if dice.roll(8) == 0 {
                 let _ = flush_into(&mut batch, &mut dice, &mut sent);
             }
@@ -166,14 +198,16 @@ fn a_tap_sees_every_datagram_once_whatever_the_socket_answers() {
 }
 
 /// Flushes into a socket that blocks, is short of memory or refuses to segment as the dice fall.
-fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Vec<u8>)>) -> Flushed {
-    batch.flush_through(true, |to, contents, segment| {
+fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, u8, Vec<u8>)>) -> Flushed {
+    batch.flush_through(true, |envelope, contents, segment| {
         match (dice.roll(10), segment) {
-            (0, _) => return Err(Errno::AGAIN.into()),
-            (1, _) => return Err(Errno::NOBUFS.into()),
-            (2, Some(_)) => return Err(Errno::MSGSIZE.into()),
-            (3, Some(_)) => return Err(Errno::IO.into()),
-            (4, Some(_)) => return Err(Errno::INVAL.into()),
+            (0, _) => return Err(Errno::AGAIN),
+            (1, _) => return Err(Errno::NOBUFS),
+            (2, Some(_)) => return Err(Errno::MSGSIZE),
+            (3, Some(_)) => return Err(Errno::IO),
+            (4, Some(_)) => return Err(Errno::INVAL),
+            (5, _) if envelope.path.source.is_some() => return Err(Errno::INVAL),
+            (6, _) if envelope.path.source.is_some() => return Err(Errno::NETUNREACH),
             _ => {}
         }
         let pieces: Vec<&[u8]> = match segment {
@@ -181,7 +215,7 @@ fn flush_into(batch: &mut Batch, dice: &mut Dice, sent: &mut Vec<(SocketAddr, Ve
             None => vec![contents],
         };
         assert!(pieces.len() <= RUN_SEGMENTS && (contents.len() <= RUN_BYTES || pieces.len() == 1));
-        sent.extend(pieces.iter().map(|piece| (to, piece.to_vec())));
+        sent.extend(pieces.iter().map(|piece| (envelope.path.remote, envelope.tos, piece.to_vec())));
         Ok(())
     })
 }
@@ -196,7 +230,7 @@ fn a_kernel_that_never_segments_is_asked_ever_less_often() {
         let flushed = batch.flush_through(true, |_, _, segment| match segment {
             Some(_) => {
                 asked += 1;
-                Err(Errno::IO.into())
+                Err(Errno::IO)
             }
             None => Ok(()),
         });
@@ -220,9 +254,9 @@ fn a_path_that_is_too_narrow_for_one_peer_does_not_end_segmentation_for_the_othe
     for _ in 0..4 {
         put(&mut batch, wide, &[1; 1452]);
     }
-    let flushed = batch.flush_through(true, |to, _, segment| {
-        if to == narrow {
-            return Err(Errno::MSGSIZE.into());
+    let flushed = batch.flush_through(true, |envelope, _, segment| {
+        if envelope.path.remote == narrow {
+            return Err(Errno::MSGSIZE);
         }
         whole += usize::from(segment.is_some());
         Ok(())
@@ -261,7 +295,7 @@ fn a_blocked_socket_refuses_only_when_the_largest_slab_is_full() {
         }
         kept += 1;
         if kept.is_multiple_of(100) {
-            assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::AGAIN.into())), Flushed::Blocked);
+            assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::AGAIN)), Flushed::Blocked);
         }
     };
     assert_eq!((refused, batch.counters().refused), (Discard::OutboxFull, 1));
@@ -295,12 +329,12 @@ fn zero_length_and_oversized_datagrams_harm_nothing() {
     let beyond = batch.datagram(&Envelope::to(to), DATAGRAM + 1, |_| unreachable!("there is no slot"));
     assert_eq!(beyond, Err(Discard::Malformed));
     put(&mut batch, to, &[]);
-    // With IPv6's headers this is beyond the loopback's MTU of 65536, and nothing is ever fragmented.
+    // With IPv6's headers this is beyond the loopback's MTU of 65536, and goes in two fragments.
     put(&mut batch, to, &vec![1; DATAGRAM]);
     put(&mut batch, to, &[2; 10]);
     assert_eq!(batch.flush(&sender), Flushed::All);
-    assert_eq!(receive(&mut receiver, 2), [vec![], vec![2; 10]]);
-    assert_eq!((batch.counters().errors, batch.counters().datagrams), (1, 2));
+    assert!(receive(&mut receiver, 3) == [vec![], vec![1; DATAGRAM], vec![2; 10]]);
+    assert_eq!((batch.counters().errors, batch.counters().datagrams), (0, 3));
 }
 
 #[test]
