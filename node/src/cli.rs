@@ -68,6 +68,14 @@ pub enum Verb {
     /// What this node is doing, and what to do next
     #[command(after_help = "Example:\n  lockgate status -c /etc/lockgate/lockgate.toml --json")]
     Status,
+    /// How the tunnel to each peer is doing: handshake, endpoint, traffic, path MTU, loss
+    #[command(after_help = "Example:\n  lockgate peers -c /etc/lockgate/lockgate.toml")]
+    Peers,
+    /// The round trip through the tunnel to a peer, and with /SERVICE what the policy says
+    ///
+    /// Works with and without a TUN device. Exit code 1 where nothing came back.
+    #[command(after_help = "Example:\n  lockgate ping edge-south --count 10\n  lockgate ping edge-south/telemetry")]
+    Ping(Ping),
     /// A small ZeroMQ client for trying things out
     #[command(after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3")]
     Zmq(Zmq),
@@ -116,6 +124,26 @@ pub struct Init {
     /// Where the files go
     #[arg(long, default_value = ".")]
     pub dir: PathBuf,
+}
+
+/// Options of `ping`.
+#[derive(Debug, Args)]
+pub struct Ping {
+    /// The peer's name, as the configuration calls it; with /SERVICE the policy is asked too
+    #[arg(value_name = "PEER[/SERVICE]")]
+    pub target: String,
+    /// How many to send
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: u64,
+    /// The bytes of each, as the tunnel's payload
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(16..=1400))]
+    pub size: u16,
+    /// The pause between two
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "500ms")]
+    pub interval: Duration,
+    /// How long to wait for each answer
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
+    pub timeout: Duration,
 }
 
 /// Options of `zmq`.

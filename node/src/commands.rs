@@ -14,6 +14,8 @@ mod check;
 mod demo;
 mod init;
 mod keygen;
+mod peers;
+mod ping;
 mod pubkey;
 mod status;
 mod up;
@@ -30,6 +32,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Demo(options) => demo::run(&options, &common),
         Verb::Check => check::run(&common),
         Verb::Up => up::run(&common),
+        Verb::Peers => peers::run(&common),
+        Verb::Ping(options) => ping::run(&options, &common),
         Verb::Status => status::run(&common),
         Verb::Keygen(options) => keygen::run(&options, &common),
         Verb::Pubkey => pubkey::run(&common),

@@ -9,6 +9,7 @@ mod load;
 mod peer;
 mod prefix;
 mod services;
+mod tun;
 
 pub use crate::machine::apps::Endpoint;
 pub use check::check;
@@ -16,6 +17,7 @@ pub use load::{Loaded, load, read};
 pub use peer::{Peer, PeerLines};
 pub use prefix::Prefix;
 pub use services::{Offer, Place, Use};
+pub use tun::Tun;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -43,6 +45,8 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// How long the event loop looks for work before it sleeps; zero is not at all, `None` the default.
     pub spin: Option<Duration>,
+    /// The interface for IP packets; without one only messages cross.
+    pub tun: Option<Tun>,
     /// The nodes it keeps tunnels to.
     pub peers: Vec<Peer>,
     /// What applications here offer.
@@ -105,18 +109,16 @@ impl Reader<'_> {
             return None;
         }
         root.only(&KNOWN, self.mistakes);
-        if root.entry("tun").is_some() {
-            let mend = "remove [tun]; ZeroMQ needs no TUN";
-            root.note("tun", "not built yet", mend, self.mistakes);
-        }
         let node = self.node(file, root);
         let name = node.as_ref().map_or("", |node| node.name.as_str());
         let addresses = node.as_ref().map_or(&[][..], |node| node.addresses.as_slice());
         let peers = self.peers(root, name, addresses);
+        let tun = self.tun(root);
         let offers = self.offers(root);
         let uses = self.uses(root, name, &peers);
         self.refuse_shared_endpoints(&offers, &uses);
         Some(Config {
+            tun,
             peers: peers.into_iter().filter_map(|peer| peer.whole).collect(),
             offers,
             uses,
@@ -151,6 +153,7 @@ impl Reader<'_> {
             policy,
             control,
             spin,
+            tun: None,
             peers: Vec::new(),
             offers: Vec::new(),
             uses: Vec::new(),

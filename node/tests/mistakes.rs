@@ -77,7 +77,7 @@ const OWN_PUBLIC: &str = "pOCSkrZRwni5dyxWn1+puxPZBrRqtoyd+dwrRAn4ogk=";
 
 /// A line of [`CONFIG`], what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const IN_CONFIG: [(usize, &str, &str, &str, &str); 60] = [
+const IN_CONFIG: [(usize, &str, &str, &str, &str); 64] = [
     (2, "", "node.name", "missing", "name = \"edge-north\""),
     (2, "name = \"edge north\"", "node.name", "cannot name a node", "letters"),
     (2, "name = 7", "node.name", "text in quotes is wanted", "text in quotes"),
@@ -97,7 +97,11 @@ const IN_CONFIG: [(usize, &str, &str, &str, &str); 60] = [
     (7, "spin = \"50\"", "node.spin", "not a time", "50us"),
     (7, "control = \"/run/a-folder-whose-name-is-so-long-that-no-socket-can-ever-be-bound-in-it-because-the-system-has-only-108-bytes-for-it/control.sock\"", "node.control", "at most 107 bytes", "shorter"),
     (7, "spin = \"5s\"", "node.spin", "burn a processor", "0us"),
-    (7, "spin = \"50us\"\n[tun]\nname = \"l0\"", "tun", "not built yet", "remove [tun]; ZeroMQ needs no TUN"),
+    (7, "[tun]\nname = \"a tunnel\"", "tun.name", "cannot name an interface", "lockgate0"),
+    (7, "[tun]\nmtu = 576", "tun.mtu", "no tunnel has this MTU", "1420 crosses"),
+    (7, "[tun]\nmtu = 65476", "tun.mtu", "no tunnel has this MTU", "1280 to 65475"),
+    (7, "[tun]\nmtu = \"1420\"", "tun.mtu", "a number is wanted", "write a number"),
+    (7, "[tun]\naddress = \"10.0.0.1\"", "tun.address", "unknown key", "known keys are"),
     (7, "spin = \"50us\"\n[nodes]\n", "nodes", "unknown key", "`node`"),
     (9, "", "peer.name", "missing", "edge-south"),
     (9, "name = \"edge-north\"", "peer.name", "this node itself", "remove"),

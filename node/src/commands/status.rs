@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::up::control_path;
 use super::{Failure, mistaken, print};
 use crate::cli::Common;
+use crate::control::AskError;
 use crate::{config, control};
 
 /// How long a healthy node takes at most; it answers between two turns.
@@ -14,13 +15,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Asks the node and prints its answer.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
-    let config = config::read(&common.config).map_err(|mistakes| mistaken(&mistakes))?;
-    let answer = control::ask(&control_path(&config), &json!({ "command": "status" }), PATIENCE);
-    let status = answer.map_err(|error| Failure::cannot_tell(error, ""))?;
+    let status = ask(common, &json!({ "command": "status" }))?;
     if common.json {
         return print(&status);
     }
     print(screen(&status))
+}
+
+/// Asks the running node of this configuration.
+pub(super) fn ask(common: &Common, question: &Value) -> Result<Value, Failure> {
+    let config = config::read(&common.config).map_err(|mistakes| mistaken(&mistakes))?;
+    let answer = control::ask(&control_path(&config), question, PATIENCE);
+    answer.map_err(|error| match error {
+        AskError::Refused { reason } => Failure::failed(reason, ""),
+        other => Failure::cannot_tell(other, ""),
+    })
 }
 
 /// The status as a person reads it.
@@ -130,15 +139,15 @@ fn advice(status: &Value) -> Vec<String> {
     advice
 }
 
-fn list(value: &Value) -> Vec<Value> {
+pub(super) fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn age(seconds: Option<f64>) -> String {
+pub(super) fn age(seconds: Option<f64>) -> String {
     let seconds = seconds.unwrap_or(0.0) as u64;
     match seconds {
         0..=119 => format!("{seconds}s"),
@@ -148,7 +157,7 @@ fn age(seconds: Option<f64>) -> String {
     }
 }
 
-fn bytes(value: &Value) -> String {
+pub(super) fn bytes(value: &Value) -> String {
     let bytes = value.as_u64().unwrap_or(0);
     match bytes {
         0..=9_999 => format!("{bytes} B"),

@@ -105,7 +105,7 @@ fn a_kernel_with_segmentation_hands_over_and_takes_super_packets() {
             return;
         }
         let sender = Udp::bind(NEAR.parse().unwrap()).unwrap();
-        sender.send(FAR.parse().unwrap(), &[7; 4000], Some(1000)).unwrap();
+        sender.send(&Envelope::to(FAR.parse().unwrap()), &[7; 4000], Some(1000)).unwrap();
         let (header, packet) = next(&mut tun);
         assert_eq!((header[0], header[1], u16::from_ne_bytes([header[4], header[5]])), (1, 5, 1000));
         assert_eq!(packet.len(), 28 + 4000, "four datagrams in one read");

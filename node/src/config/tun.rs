@@ -1,0 +1,59 @@
+//! `[tun]`: the network interface through which IP packets of any application cross the tunnel.
+
+use lockgate_proto::document::{Table, quoted};
+
+use super::Reader;
+
+/// The interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tun {
+    /// Its name.
+    pub name: String,
+    /// Its MTU in bytes: the largest IP packet that crosses the tunnel whole.
+    pub mtu: u16,
+}
+
+impl Reader<'_> {
+    pub(super) fn tun(&mut self, root: &Table) -> Option<Tun> {
+        root.entry("tun")?;
+        let table = root.table("tun", self.mistakes)?;
+        table.only(&KNOWN, self.mistakes);
+        let name = table.text("name", self.mistakes).map_or(USUAL_NAME, |text| text.value);
+        if !is_interface_name(name) {
+            let problem = format!("{} cannot name an interface", quoted(name));
+            let mend = "use 1 to 15 letters, digits, `-`, `_` or `.`, as in \"lockgate0\"";
+            table.note("name", problem, mend, self.mistakes);
+        }
+        let mtu = self.mtu(table).unwrap_or(USUAL_MTU);
+        Some(Tun { name: name.to_owned(), mtu })
+    }
+
+    fn mtu(&mut self, table: &Table) -> Option<u16> {
+        let mtu = table.integer("mtu", self.mistakes)?.value;
+        let mtu = u16::try_from(mtu).ok().filter(|mtu| (SMALLEST_MTU..=LARGEST_MTU).contains(mtu));
+        if mtu.is_none() {
+            let problem = "no tunnel has this MTU";
+            let mend = format!("write {SMALLEST_MTU} to {LARGEST_MTU}; 1420 crosses every Ethernet");
+            table.note("mtu", problem, mend, self.mistakes);
+        }
+        mtu
+    }
+}
+
+fn is_interface_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=15).contains(&name.len()) && name.bytes().all(plain) && name != "." && name != ".."
+}
+
+const USUAL_NAME: &str = "lockgate0";
+
+/// Fits 1500 bytes of IPv6 with UDP and the tunnel's own 32.
+const USUAL_MTU: u16 = 1420;
+
+/// IPv6 refuses an interface with less.
+const SMALLEST_MTU: u16 = 1280;
+
+/// What fits a UDP datagram together with the tunnel's own 32 bytes.
+const LARGEST_MTU: u16 = 65_475;
+
+const KNOWN: [&str; 2] = ["name", "mtu"];

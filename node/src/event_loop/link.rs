@@ -1,0 +1,76 @@
+//! The interface: whether it is up, its MTU, whether it still is. The tunnel of `lockgate wg` is open while it is up.
+
+use std::time::Duration;
+
+use lockgate_proto::now::{Moment, Now};
+
+use super::EventLoop;
+use crate::machine::netlink::{Change, Monitor};
+
+/// The monitor's token.
+pub(super) const MONITOR: u64 = 2;
+/// No event comes from an interface that was moved to another network namespace, so it is asked now and then too.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) struct Link {
+    /// `None` where the system gives none: then it is only asked.
+    pub(super) monitor: Option<Monitor>,
+    /// The port to listen on while the interface is up; `None` where the tunnel is always open.
+    pub(super) follow: Option<u16>,
+    is_up: bool,
+    mtu: u32,
+    next: Moment,
+}
+
+impl Link {
+    pub(super) const fn new(monitor: Option<Monitor>, follow: Option<u16>, now: Moment) -> Self {
+        Self { monitor, follow, is_up: false, mtu: 0, next: now }
+    }
+
+    /// When to look again though nothing happened.
+    pub(super) const fn poll_timeout(&self) -> Moment {
+        self.next
+    }
+
+    /// Something about interfaces, addresses or routes has changed.
+    pub(super) fn drain(&mut self, now: Moment) -> bool {
+        let mut routes = false;
+        if let Some(monitor) = &mut self.monitor {
+            monitor.drain(&mut |change| {
+                routes |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
+            });
+        }
+        self.next = now;
+        routes
+    }
+}
+
+impl EventLoop {
+    /// Looks at the interface when it is time.
+    pub(super) fn look_at_link(&mut self, now: Now) {
+        let Some((inside, link)) = self.inside.as_mut().zip(self.link.as_mut()) else { return };
+        if now.instant < link.next {
+            return;
+        }
+        link.next = now.instant + LOOK;
+        let state = inside.tun.state();
+        inside.gone |= !state.exists;
+        if link.mtu != state.mtu {
+            link.mtu = state.mtu;
+            self.node.set_mtu(u16::try_from(state.mtu).unwrap_or(u16::MAX));
+        }
+        let was_up = std::mem::replace(&mut link.is_up, state.up);
+        let Some(port) = link.follow.filter(|_| was_up != state.up) else { return };
+        if state.up {
+            tracing::info!(interface = %state.name, "interface up");
+            if let Err(error) = self.network.open(port, self.locals.poller()) {
+                tracing::error!(%error, "the tunnel has no socket");
+            }
+            self.node.resume(now);
+        } else {
+            tracing::info!(interface = %state.name, "interface down");
+            self.node.rest();
+            self.network.close();
+        }
+    }
+}
