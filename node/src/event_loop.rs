@@ -187,7 +187,8 @@ impl EventLoop {
         let mut taken = 0;
         while self.udp_ready && taken < DATAGRAMS {
             let Self { udp, node, batch, .. } = self;
-            let received = udp.recv(|path, _ecn, datagram| node.handle_udp(path.remote, datagram, now, batch))?;
+            let received =
+                udp.recv(|path, _ecn, datagram| node.handle_udp(path.remote, datagram, now, batch))?;
             taken += received.datagrams;
             self.udp_ready = !received.drained;
         }

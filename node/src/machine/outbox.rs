@@ -150,9 +150,7 @@ impl Batch {
 
     /// Sends what waits, in order, until the socket takes no more.
     pub fn flush(&mut self, udp: &Udp) -> Flushed {
-        self.flush_through(udp.has_gso(), |envelope, contents, segment| {
-            udp.send(envelope, contents, segment)
-        })
+        self.flush_through(udp.has_gso(), |envelope, contents, segment| udp.send(envelope, contents, segment))
     }
 
     fn flush_through(

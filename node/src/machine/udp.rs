@@ -2,9 +2,9 @@
 //! which of our addresses it came to or leaves from, on which interface, with which outer TOS.
 
 mod control;
+mod name;
 #[cfg(test)]
 pub(crate) mod namespace;
-mod name;
 mod sys;
 
 use std::fmt;
@@ -57,7 +57,9 @@ pub struct ReceiveCounters {
 
 /// Packets could not be given a firewall mark.
 #[derive(Debug, Error)]
-#[error("cannot mark packets with {mark:#x}: {source}\n  hint: run with CAP_NET_ADMIN (as root), or leave the mark out")]
+#[error(
+    "cannot mark packets with {mark:#x}: {source}\n  hint: run with CAP_NET_ADMIN (as root), or leave the mark out"
+)]
 pub struct MarkError {
     /// The mark that was asked for.
     pub mark: u32,
@@ -223,7 +225,8 @@ impl Udp {
             mark(&asking, self.mark).ok()?;
         }
         net::connect(&asking, &remote).ok()?;
-        let mtu = if remote.is_ipv4() { sockopt::ip_mtu(&asking) } else { sockopt::ipv6_mtu(&asking) }.ok()?;
+        let mtu =
+            if remote.is_ipv4() { sockopt::ip_mtu(&asking) } else { sockopt::ipv6_mtu(&asking) }.ok()?;
         Some(u16::try_from(mtu).unwrap_or(u16::MAX))
     }
 

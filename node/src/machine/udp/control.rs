@@ -113,7 +113,8 @@ impl Facts {
     fn note(&mut self, level: c_int, kind: c_int, value: &[u8]) {
         match (level, kind) {
             (libc::SOL_UDP, libc::UDP_GRO) => {
-                self.segment = int(value).and_then(|segment| usize::try_from(segment).ok()).filter(|&s| s > 0);
+                self.segment =
+                    int(value).and_then(|segment| usize::try_from(segment).ok()).filter(|&s| s > 0);
             }
             // One byte on the way in.
             (libc::IPPROTO_IP, libc::IP_TOS) => self.tos = value.first().copied().unwrap_or(0),

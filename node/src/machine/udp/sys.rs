@@ -101,7 +101,7 @@ pub(super) fn receive(
     };
     for (slot, header) in slots.iter_mut().zip(&headers[..received]) {
         slot.name.set_len(header.msg_hdr.msg_namelen as usize);
-        slot.control.set_len(header.msg_hdr.msg_controllen as usize);
+        slot.control.set_len(header.msg_hdr.msg_controllen as _);
         slot.len = (header.msg_len as usize).min(share);
         slot.truncated = header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
     }
@@ -128,13 +128,7 @@ pub(super) fn option(socket: BorrowedFd<'_>, level: c_int, option: c_int) -> Res
     let (mut value, mut len): (c_int, _) = (0, size_of::<c_int>() as libc::socklen_t);
     // SAFETY: the kernel writes at most `len` bytes through the first pointer, which is what there is.
     let done = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw mut value).cast::<c_void>(),
-            &raw mut len,
-        )
+        libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast::<c_void>(), &raw mut len)
     };
     if done == 0 { Ok(value) } else { Err(last_error()) }
 }

@@ -220,8 +220,7 @@ fn what_is_longer_than_its_buffer_is_thrown_away_and_counted() {
     send(&sender, udp.local_addr(), &[1; 101]);
     send(&sender, udp.local_addr(), &[2; 100]);
     assert_eq!(next(&mut udp), (sender.local_addr(), vec![2; 100]));
-    let expected =
-        ReceiveCounters { receives: 1, datagrams: 1, malformed: 1, ..ReceiveCounters::default() };
+    let expected = ReceiveCounters { receives: 1, datagrams: 1, malformed: 1, ..ReceiveCounters::default() };
     assert_eq!(udp.counters(), expected);
 }
 
