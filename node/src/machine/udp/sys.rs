@@ -101,7 +101,7 @@ pub(super) fn receive(
     };
     for (slot, header) in slots.iter_mut().zip(&headers[..received]) {
         slot.name.set_len(header.msg_hdr.msg_namelen as usize);
-        slot.control.set_len(header.msg_hdr.msg_controllen as usize);
+        slot.control.set_len(header.msg_hdr.msg_controllen as _);
         slot.len = (header.msg_len as usize).min(share);
         slot.truncated = header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
     }
