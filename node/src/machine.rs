@@ -10,6 +10,7 @@
 pub mod apps;
 pub mod bind;
 pub mod clock;
+pub mod daemon;
 pub mod entropy;
 pub mod files;
 pub mod files_write;
@@ -21,6 +22,7 @@ pub mod poller;
 pub mod signals;
 pub mod udp;
 pub mod unix;
+pub mod watch;
 
 #[cfg(test)]
 pub(crate) mod scratch;
