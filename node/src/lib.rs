@@ -9,3 +9,4 @@ pub mod event_loop;
 pub mod machine;
 pub mod node;
 pub mod report;
+pub mod uapi;

@@ -10,6 +10,7 @@
 pub mod apps;
 pub mod bind;
 pub mod clock;
+pub mod daemon;
 pub mod entropy;
 pub mod files;
 pub mod files_write;
@@ -23,6 +24,7 @@ pub mod signals;
 pub mod tun;
 pub mod udp;
 pub mod unix;
+pub mod watch;
 
 #[cfg(test)]
 pub(crate) mod private_network;

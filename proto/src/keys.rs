@@ -1,6 +1,9 @@
 //! Keys: the private key of a node, the public key that names it, and the key that two peers share beforehand.
 //!
-//! Text form is WireGuard's: 44 characters of base64 for 32 bytes. No error here repeats what it was given.
+//! Text form is WireGuard's: 44 characters of base64 for 32 bytes, and 64 hexadecimal digits where programs talk to each
+//! other. No error here repeats what it was given.
+
+mod hex;
 
 use alloc::string::String;
 use core::cmp::Ordering;
@@ -12,6 +15,8 @@ use x25519_dalek::StaticSecret;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::entropy::Entropy;
+
+pub use hex::KEY_HEX_LEN;
 
 /// Bytes in every key.
 pub const KEY_LEN: usize = 32;
@@ -28,6 +33,9 @@ pub enum KeyError {
     /// 44 characters that are not the base64 of 32 bytes.
     #[error("a key is 44 characters of base64 and ends in one '=', this is something else")]
     NotBase64,
+    /// Not 64 hexadecimal digits.
+    #[error("a key is 64 hexadecimal digits, this is something else")]
+    NotHex,
 }
 
 /// An X25519 private key; wiped from memory when dropped, never printed by `Debug`.
@@ -47,6 +55,13 @@ impl PrivateKey {
     pub fn generate(entropy: &mut dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; KEY_LEN]);
         entropy.fill(&mut *bytes);
+        Self::from_bytes(*bytes).clamped()
+    }
+
+    /// The same key with the bits set and cleared that RFC 7748 section 5 has where it is used, as WireGuard stores it.
+    #[must_use]
+    pub fn clamped(&self) -> Self {
+        let mut bytes = self.to_bytes();
         bytes[0] &= 0xf8;
         bytes[31] = (bytes[31] & 0x7f) | 0x40;
         Self::from_bytes(*bytes)
@@ -60,10 +75,28 @@ impl PrivateKey {
         decode(text).map(|bytes| Self::from_bytes(*bytes))
     }
 
+    /// Parses 64 hexadecimal digits, in either case.
+    ///
+    /// # Errors
+    /// [`KeyError::NotHex`] where `text` is no key.
+    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
+        hex::decode(text).map(|bytes| Self::from_bytes(*bytes))
+    }
+
     /// The text form; the caller keeps it no longer than needed, and dropping it wipes it.
     pub fn to_base64(&self) -> Zeroizing<String> {
         let bytes = Zeroizing::new(self.0.to_bytes());
         Zeroizing::new(Base64::encode_string(&*bytes))
+    }
+
+    /// Appends 64 hexadecimal digits, in lower case. Room for them is the caller's: a text that grows leaves a copy.
+    pub fn push_hex(&self, text: &mut String) {
+        hex::push(&self.to_bytes(), text);
+    }
+
+    /// Whether every byte is zero, which WireGuard's configuration protocol writes for "none". Constant time.
+    pub fn is_zero(&self) -> bool {
+        self.to_bytes().ct_eq(&[0; KEY_LEN]).into()
     }
 
     /// The bytes themselves, for a file that only its owner reads.
@@ -118,9 +151,22 @@ impl PublicKey {
         decode(text).map(|bytes| Self(*bytes))
     }
 
+    /// Parses 64 hexadecimal digits, in either case.
+    ///
+    /// # Errors
+    /// [`KeyError::NotHex`] where `text` is no key.
+    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
+        hex::decode(text).map(|bytes| Self(*bytes))
+    }
+
     /// The text form.
     pub fn to_base64(&self) -> String {
         Base64::encode_string(&self.0)
+    }
+
+    /// Appends 64 hexadecimal digits, in lower case. Room for them is the caller's: a text that grows leaves a copy.
+    pub fn push_hex(&self, text: &mut String) {
+        hex::push(&self.0, text);
     }
 
     /// The bytes.
@@ -193,9 +239,27 @@ impl PresharedKey {
         decode(text).map(Self)
     }
 
+    /// Parses 64 hexadecimal digits, in either case.
+    ///
+    /// # Errors
+    /// [`KeyError::NotHex`] where `text` is no key.
+    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
+        hex::decode(text).map(Self)
+    }
+
     /// The text form; dropping it wipes it.
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(Base64::encode_string(&*self.0))
+    }
+
+    /// Appends 64 hexadecimal digits, in lower case. Room for them is the caller's: a text that grows leaves a copy.
+    pub fn push_hex(&self, text: &mut String) {
+        hex::push(&self.0, text);
+    }
+
+    /// Whether every byte is zero, which WireGuard's configuration protocol writes for "none". Constant time.
+    pub fn is_zero(&self) -> bool {
+        self.0.ct_eq(&[0; KEY_LEN]).into()
     }
 
     /// The bytes, as input of the handshake.
@@ -268,6 +332,28 @@ mod tests {
             assert_eq!(PublicKey::from_base64(text).unwrap_err(), error, "{text:?}");
             assert_eq!(PrivateKey::from_base64(text).unwrap_err(), error, "{text:?}");
             assert_eq!(PresharedKey::from_base64(text).unwrap_err(), error, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_hexadecimal_form_is_that_of_the_bytes() {
+        let text = "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4";
+        let (private, public) = (PrivateKey::from_hex(text).unwrap(), PublicKey::from_hex(text).unwrap());
+        let shared = PresharedKey::from_hex(text).unwrap();
+        for bytes in [&*private.to_bytes(), public.as_bytes(), shared.as_bytes()] {
+            assert_eq!(bytes, &hex(text));
+        }
+        let mut pushed = String::new();
+        private.push_hex(&mut pushed);
+        public.push_hex(&mut pushed);
+        shared.push_hex(&mut pushed);
+        assert_eq!(pushed, text.repeat(3));
+        assert_eq!(private.clamped().to_bytes()[0], 0xa0);
+        assert_eq!(private.clamped().to_bytes()[31], 0x44);
+        assert_eq!(private.clamped().public(), private.public());
+        for (key, zero) in [("0".repeat(64), true), (text.into(), false)] {
+            assert_eq!(PrivateKey::from_hex(&key).unwrap().is_zero(), zero);
+            assert_eq!(PresharedKey::from_hex(&key).unwrap().is_zero(), zero);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Unix sockets with a name: bound with their mode, over a stale file but never over a live one, gone when dropped.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use super::bind::BindError;
 #[derive(Debug)]
 pub struct UnixSocket {
     descriptor: OwnedFd,
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,7 @@ struct File {
     path: PathBuf,
     device: u64,
     inode: u64,
+    abandoned: bool,
 }
 
 impl UnixSocket {
@@ -49,9 +52,39 @@ impl UnixSocket {
         } else {
             Some(File::claim(path, mode).map_err(|e| named(to_errno(&e)))?)
         };
-        let socket = Self { descriptor, _file: file };
+        let socket = Self { descriptor, file };
         net::listen(&socket.descriptor, backlog).map_err(named)?;
         Ok(socket)
+    }
+
+    /// Takes over a listening socket that another process bound, and with it the duty to remove its file.
+    ///
+    /// # Errors
+    /// When it is no Unix socket with a name, or does not stand at that name any more.
+    pub fn adopt(descriptor: OwnedFd) -> io::Result<Self> {
+        let address = SocketAddrUnix::try_from(net::getsockname(&descriptor)?)?;
+        let path = address.path_bytes().filter(|_| net::sockopt::socket_acceptconn(&descriptor) == Ok(true));
+        let path = path.ok_or(Errno::INVAL)?;
+        let file = File::find(Path::new(OsStr::from_bytes(path)))?;
+        rustix::io::ioctl_fionbio(&descriptor, true)?;
+        Ok(Self { descriptor, file: Some(file) })
+    }
+
+    /// Leaves the file where it is: whoever has a duplicate of the descriptor goes on listening.
+    pub fn hand_over(mut self) {
+        if let Some(file) = &mut self.file {
+            file.abandoned = true;
+        }
+    }
+
+    /// Whether its file still stands where it was made; an abstract name always does.
+    pub fn is_in_place(&self) -> bool {
+        self.file.as_ref().is_none_or(File::is_in_place)
+    }
+
+    /// Where its file was made; nothing for an abstract name.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
     }
 
     /// A second descriptor of the same socket, for a runtime that wants to own one.
@@ -72,16 +105,23 @@ impl AsFd for UnixSocket {
 impl File {
     fn claim(path: &Path, mode: u32) -> io::Result<Self> {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        Self::find(path)
+    }
+
+    fn find(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.into(), device: metadata.dev(), inode: metadata.ino() })
+        Ok(Self { path: path.into(), device: metadata.dev(), inode: metadata.ino(), abandoned: false })
+    }
+
+    fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
-        if ours {
+        if !self.abandoned && self.is_in_place() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -97,7 +137,6 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
 
 /// The address of a path or `@name`.
 pub(super) fn to_address(path: &Path) -> Result<SocketAddrUnix, Errno> {
-    use std::os::unix::ffi::OsStrExt;
     match path.as_os_str().as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name),
         None => SocketAddrUnix::new(path),
@@ -188,6 +227,34 @@ mod tests {
         assert!(path.exists(), "the successor's file stays");
         drop(successor);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn an_adopted_socket_removes_the_file_that_its_maker_left_to_it() {
+        let scratch = Scratch::new();
+        let path = scratch.file("socket");
+        let maker = bind(&path).unwrap();
+        let adopted = UnixSocket::adopt(maker.duplicate().unwrap()).unwrap();
+        assert_eq!(adopted.path(), Some(path.as_path()));
+        maker.hand_over();
+        assert!(adopted.is_in_place());
+        connect(&path).unwrap();
+        drop(adopted);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_a_listening_socket_with_a_name_is_adopted() {
+        let scratch = Scratch::new();
+        let (pair, _other) = UnixStream::pair().unwrap();
+        assert!(UnixSocket::adopt(pair.into()).is_err());
+        let file = fs::File::create(scratch.file("plain")).unwrap();
+        assert!(UnixSocket::adopt(file.into()).is_err());
+        let path = scratch.file("socket");
+        let socket = bind(&path).unwrap();
+        let duplicate = socket.duplicate().unwrap();
+        drop(socket);
+        assert_eq!(UnixSocket::adopt(duplicate).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
