@@ -4,9 +4,12 @@
 //! piles up during a turn and batches grow by themselves; idle, one message is one read and one send.
 
 mod entrance;
+mod inside;
+mod link;
 mod network;
 mod news;
 mod orders;
+mod pings;
 mod stopping;
 
 use std::io;
@@ -21,11 +24,17 @@ use crate::machine::clock::Clock;
 use crate::machine::locals::{FIRST_TOKEN, Locals, Told};
 use crate::machine::poller::{Interest, Ready};
 use crate::machine::signals::Signals;
+use crate::machine::netlink::Monitor;
+use crate::machine::tun::Tun;
 use crate::machine::udp::Udp;
-use crate::node::Node;
+use crate::node::{Event, Node};
+use crate::uapi::server::UapiServer;
 use entrance::Entrance;
+use inside::{Inside, TUN};
+use link::{Link, MONITOR};
 use network::{Network, UDP};
 use news::News;
+use pings::Ping;
 use stopping::Stopping;
 
 /// The first listener's token.
@@ -37,14 +46,18 @@ pub struct Parts {
     pub node: Node,
     /// Its clock, the one that the node's `base` came from.
     pub clock: Clock,
-    /// The bound UDP socket.
-    pub udp: Udp,
+    /// The bound UDP socket; none yet where it follows the interface.
+    pub udp: Option<Udp>,
+    /// The TUN device, where IP packets cross.
+    pub tun: Option<Interface>,
     /// The applications' connections, none yet.
     pub locals: Locals,
     /// The bound endpoints.
     pub entrances: Vec<(Door, Listener)>,
     /// Requests from the control socket.
     pub control: Option<ControlServer>,
+    /// Requests from `wg`.
+    pub uapi: Option<UapiServer>,
     /// Signals to the process.
     pub signals: Option<Signals>,
     /// Another way to be stopped: once this is gone or has spoken.
@@ -57,6 +70,16 @@ pub struct Parts {
     pub reload: Option<Reload>,
 }
 
+/// A TUN device and who watches it.
+pub struct Interface {
+    /// The device.
+    pub tun: Tun,
+    /// Tells what becomes of it; `None` where the system gives no such socket.
+    pub monitor: Option<Monitor>,
+    /// Listen on this port while the interface is up, and only then; `None` leaves the UDP socket alone.
+    pub follow: Option<u16>,
+}
+
 /// Sees the bytes of datagrams on their way to the network.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
 /// Reads the policy again: the rules, or why they cannot be used.
@@ -67,9 +90,13 @@ pub struct EventLoop {
     node: Node,
     clock: Clock,
     network: Network,
+    inside: Option<Inside>,
+    link: Option<Link>,
     locals: Locals,
     entrances: Vec<Entrance>,
     control: Option<ControlServer>,
+    uapi: Option<UapiServer>,
+    pings: Vec<Ping>,
     signals: Option<Signals>,
     stop: Option<std::sync::mpsc::Receiver<()>>,
     spin: Duration,
@@ -89,21 +116,33 @@ impl EventLoop {
     /// # Errors
     /// When a socket cannot be watched.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { node, clock, udp, mut locals, entrances, control, signals, stop, spin, tap, reload } =
-            parts;
+        let Parts { node, clock, udp, tun, mut locals, entrances, control, uapi, .. } = parts;
+        let Parts { signals, stop, spin, tap, reload, .. } = parts;
+        let started = clock.now();
         let network = Network::new(udp, tap, locals.poller())?;
+        let (mut inside, mut link) = (None, None);
+        if let Some(Interface { tun, monitor, follow }) = tun {
+            if let Some(monitor) = &monitor {
+                locals.poller().register(monitor, MONITOR, Interest::Read)?;
+            }
+            inside = Some(Inside::new(tun, locals.poller())?);
+            link = Some(Link::new(monitor, follow, started.instant));
+        }
         for (token, (_, listener)) in (LISTENERS..FIRST_TOKEN).zip(&entrances) {
             locals.poller().register(listener, token, Interest::Read)?;
         }
         let entrances = entrances.into_iter().map(|(door, listener)| Entrance::new(door, listener));
-        let started = clock.now();
         Ok(Self {
             node,
             clock,
             network,
+            inside,
+            link,
             locals,
             entrances: entrances.collect(),
             control,
+            uapi,
+            pings: Vec::new(),
             signals,
             stop,
             spin,
@@ -135,7 +174,11 @@ impl EventLoop {
 
     /// Takes what has arrived, draws the consequences, flushes.
     fn turn(&mut self, now: Now) -> io::Result<()> {
-        self.network.receive(&mut self.node, now)?;
+        self.look_at_link(now);
+        self.network.receive(&mut self.node, self.inside.as_mut(), now)?;
+        if let Some(inside) = &mut self.inside {
+            inside.read(&mut self.node, &mut self.network, now, self.locals.poller())?;
+        }
         if self.node.poll_timeout().is_some_and(|due| due <= now.instant) {
             self.node.handle_timeout(now, &mut self.network.batch, &mut self.locals);
         }
@@ -147,10 +190,15 @@ impl EventLoop {
         self.obey(now);
         self.end_connections(now);
         self.more_to_send = !self.node.settle(now, &mut self.network.batch, &mut self.locals);
-        self.network.flush(now.instant, self.locals.poller())?;
+        self.network.flush(&mut self.node, now.instant, self.locals.poller())?;
         while let Some(event) = self.node.poll_event() {
-            self.news.tell(event, now);
+            if let Event::Echo(echo) = event {
+                self.answer_ping(echo, now);
+            } else {
+                self.news.tell(event, now);
+            }
         }
+        self.end_pings(now);
         Ok(())
     }
 
@@ -188,6 +236,9 @@ impl EventLoop {
     }
 
     fn is_over(&self, now: Now) -> bool {
+        if self.inside.as_ref().is_some_and(|inside| inside.gone) {
+            return true;
+        }
         let Some(stopping) = &self.stopping else { return false };
         let quiet = stopping.is_ending() && self.is_quiet();
         let late = stopping.is_late(now.instant);
@@ -231,6 +282,7 @@ impl EventLoop {
     /// Whether there is more to do than waiting would tell.
     fn is_busy(&self) -> bool {
         self.network.is_busy()
+            || self.inside.as_ref().is_some_and(|inside| inside.is_busy() && self.network.has_room())
             || self.locals.is_busy()
             || (self.more_to_send && !self.network.is_blocked())
             || self.entrances.iter().any(Entrance::is_busy)
@@ -239,7 +291,8 @@ impl EventLoop {
     fn next_deadline(&self) -> Option<Moment> {
         let pauses = self.entrances.iter().filter_map(Entrance::poll_timeout);
         let stopping = self.stopping.as_ref().map(Stopping::poll_timeout);
-        let own = [self.node.poll_timeout(), self.network.poll_timeout(), stopping];
+        let link = self.link.as_ref().map(Link::poll_timeout);
+        let own = [self.node.poll_timeout(), self.network.poll_timeout(), stopping, link, self.next_ping()];
         own.into_iter().flatten().chain(pauses).min()
     }
 
@@ -248,10 +301,16 @@ impl EventLoop {
             self.locals.note(ready);
             return;
         }
-        if ready.token == UDP {
-            self.network.note(ready, self.locals.poller());
-        } else if let Some(entrance) = self.entrances.get_mut((ready.token - LISTENERS) as usize) {
-            entrance.note();
+        match ready.token {
+            UDP => self.network.note(ready, self.locals.poller()),
+            TUN => self.inside.iter_mut().for_each(|inside| inside.note(ready)),
+            MONITOR => self.note_link(),
+            other => {
+                let place = other.checked_sub(LISTENERS).and_then(|place| usize::try_from(place).ok());
+                if let Some(entrance) = place.and_then(|place| self.entrances.get_mut(place)) {
+                    entrance.note();
+                }
+            }
         }
     }
 }

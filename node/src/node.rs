@@ -1,7 +1,13 @@
 //! A node: the tunnels, the rules and the broker. They meet here and nowhere else; no IO.
 
+mod gate;
+mod packets;
+mod settings;
+
+pub use gate::Gate;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,16 +17,19 @@ use lockgate_broker::denials::Denial;
 use lockgate_broker::links::{LinkId, Wire};
 use lockgate_broker::services::{Offer, Use};
 use lockgate_proto::device::{
-    AddPeerError, Content, Device, Event as TunnelEvent, PeerConfig, PeerId, PeerStatus,
+    AddPeerError, Content, Device, Echo, Event as TunnelEvent, PeerConfig, PeerId, PeerStatus,
 };
 use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::Randomness;
 use lockgate_proto::keys::{PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
-use lockgate_proto::outbox::Outbox;
+use lockgate_proto::outbox::{Outbox, Path};
+use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 
 use crate::counters::Discards;
+use gate::PacketDenial;
+use packets::Complaints;
 
 /// Another node.
 #[derive(Clone, Debug)]
@@ -29,14 +38,20 @@ pub struct Neighbour {
     pub name: Arc<str>,
     /// How to reach it.
     pub tunnel: PeerConfig,
+    /// Whose packets it may send, and who is reached through it: its allowed IPs.
+    pub addresses: Vec<Prefix>,
 }
 
 /// What a node is made of.
 pub struct Ingredients {
     /// Its name.
     pub name: Arc<str>,
-    /// Its private key.
-    pub identity: PrivateKey,
+    /// Its private key; a `wg` device is given it later.
+    pub identity: Option<PrivateKey>,
+    /// Its own overlay addresses: in their name it complains to local applications.
+    pub addresses: Vec<IpAddr>,
+    /// What judges IP packets.
+    pub gate: Gate,
     /// Where randomness comes from.
     pub randomness: Randomness,
     /// The nodes it keeps tunnels to.
@@ -64,6 +79,10 @@ pub enum Event {
     PeerMoved(Arc<str>, Option<SocketAddr>, SocketAddr),
     /// The policy refused something for the first time.
     Denied(Denial),
+    /// The policy refused a flow of packets.
+    PacketsDenied(PacketDenial),
+    /// A peer has answered an echo.
+    Echo(Echo),
 }
 
 /// A peer, for reports.
@@ -73,6 +92,8 @@ pub struct PeerReport {
     pub name: Arc<str>,
     /// How its tunnel is doing.
     pub tunnel: PeerStatus,
+    /// Its allowed IPs.
+    pub addresses: Vec<Prefix>,
 }
 
 /// The broker's way into the tunnel.
@@ -112,6 +133,11 @@ pub struct Node {
     /// By link.
     peers: Vec<Known>,
     links: BTreeMap<PeerId, LinkId>,
+    gate: Gate,
+    addresses: Vec<IpAddr>,
+    listen_port: Option<u16>,
+    complaints: Complaints,
+    next_echo: u64,
     discards: Discards,
     events: VecDeque<Event>,
 }
@@ -125,8 +151,10 @@ impl Node {
     /// # Errors
     /// A peer's name, and why it cannot be one.
     pub fn new(ingredients: Ingredients, now: Now) -> Result<Self, (Arc<str>, AddPeerError)> {
-        let Ingredients { name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base } =
+        let Ingredients { name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base, .. } =
             ingredients;
+        let (gate, addresses) = (ingredients.gate, ingredients.addresses);
+
         let seeds = peers.iter().map(|_| {
             let mut seed = [0; 32];
             randomness.public.fill(&mut seed);
@@ -145,14 +173,18 @@ impl Node {
         let mut device = Device::new(identity, randomness, now);
         let mut known = Vec::with_capacity(peers.len());
         let mut links = BTreeMap::new();
-        for (place, Neighbour { name, tunnel }) in (0..).zip(peers) {
+        for (place, Neighbour { name, tunnel, addresses }) in (0..).zip(peers) {
             let callable = tunnel.endpoint.is_some();
             let id = device.add_peer(tunnel, now).map_err(|error| (name.clone(), error))?;
+            for prefix in addresses {
+                device.add_allowed_ip(id, prefix);
+            }
             links.insert(id, LinkId(place));
             known.push(Known { name, id, callable });
         }
         let (discards, events) = (Discards::default(), VecDeque::new());
-        Ok(Self { name, device, broker, peers: known, links, discards, events })
+        let complaints = Complaints::default();
+        Ok(Self { name, device, broker, peers: known, links, gate, addresses, listen_port: None, complaints, next_echo, discards, events })
     }
 
     /// Calls every peer whose address is known.
@@ -166,31 +198,46 @@ impl Node {
         }
     }
 
-    /// A datagram came from the network. It is decrypted in place.
-    pub fn handle_udp(&mut self, from: SocketAddr, datagram: &mut [u8], now: Now, out: &mut impl Outbox) {
-        let outcome = self.receive(from, datagram, now, out);
+    /// A datagram came from the network, its ECN mark beside it. It is decrypted in place; an IP packet that may pass goes `inside`.
+    pub fn handle_udp(
+        &mut self,
+        from: &Path,
+        ecn: u8,
+        datagram: &mut [u8],
+        now: Now,
+        out: &mut impl Outbox,
+        inside: &mut impl FnMut(&[u8]),
+    ) {
+        let outcome = self.receive(from, ecn, datagram, now, out, inside);
         if let Err(reason) = outcome {
-            tracing::trace!(%from, reason = reason.name(), "datagram discarded");
+            tracing::trace!(from = %from.remote, reason = reason.name(), "datagram discarded");
             self.discards.note(reason);
         }
     }
 
     fn receive(
         &mut self,
-        from: SocketAddr,
+        from: &Path,
+        ecn: u8,
         datagram: &mut [u8],
         now: Now,
         out: &mut impl Outbox,
+        inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        let received = self.device.handle_datagram(from, datagram, now, out)?;
-        match received.content {
-            Content::Nothing => Ok(()),
-            Content::Ip(_) => Err(Discard::NoTun),
-            Content::Link(frame) => {
-                let link = received.peer.and_then(|peer| self.links.get(&peer));
+        let received = self.device.handle_datagram(*from, datagram, now, out)?;
+        match (received.content, received.peer) {
+            (Content::Nothing, _) => Ok(()),
+            (Content::Ip(packet), Some(peer)) => self.enter(peer, ecn, packet, now, inside),
+            (Content::Link(frame), peer) => {
+                let link = peer.and_then(|peer| self.links.get(&peer));
                 self.broker.handle_datagram(*link.ok_or(Discard::LinkRefused)?, &frame, now.instant);
                 Ok(())
             }
+            (Content::Echo(echo), _) => {
+                self.note(Event::Echo(echo));
+                Ok(())
+            }
+            (Content::Ip(_), None) => Err(Discard::UnknownPeer),
         }
     }
 
@@ -291,16 +338,76 @@ impl Node {
         &self.name
     }
 
-    /// This node's public key.
-    pub fn public_key(&self) -> PublicKey {
+    /// This node's public key, if it has a key.
+    pub fn public_key(&self) -> Option<PublicKey> {
         self.device.public_key()
+    }
+
+    /// Asks the device of the peer called `name` for an echo of `size` bytes; returns its id, and where the peer is.
+    ///
+    /// # Errors
+    /// Why nothing was sent, in words.
+    pub fn ping(
+        &mut self,
+        name: &str,
+        size: usize,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(u64, Option<SocketAddr>), String> {
+        let known = self.peers.iter().find(|peer| &*peer.name == name);
+        let peer = known.ok_or_else(|| format!("no [[peer]] is called {name}"))?.id;
+        self.next_echo = self.next_echo.wrapping_add(1);
+        let sent = self.device.send_echo(peer, self.next_echo, size, now, out);
+        sent.map_err(|reason| format!("nothing was sent to {name}: {}", reason.name()))?;
+        Ok((self.next_echo, self.device.endpoint(peer)))
+    }
+
+    /// Where each peer is, in the order of the configuration.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&str, Option<SocketAddr>)> + '_ {
+        self.peers.iter().map(|peer| (&*peer.name, self.device.endpoint(peer.id)))
+    }
+
+    /// The interface's MTU, in bytes: padding never goes beyond it.
+    pub fn set_mtu(&mut self, mtu: u16) {
+        self.device.set_mtu(mtu);
+    }
+
+    /// Where the tunnel's own datagrams come from, so that they are known when they come out of the TUN device.
+    pub fn set_listen_port(&mut self, port: Option<u16>) {
+        self.listen_port = port;
+    }
+
+    /// The interface is down: sessions end, nothing is sent or accepted.
+    pub fn rest(&mut self) {
+        self.device.stop();
+    }
+
+    /// The interface is up.
+    pub fn resume(&mut self, now: Now) {
+        self.device.start(now);
+    }
+
+    /// The address from which this peer was sent to is gone.
+    pub fn forget_source(&mut self, remote: SocketAddr) {
+        self.device.forget_source(remote);
+    }
+
+    /// Addresses or routes have changed: the routing table chooses again.
+    pub fn forget_sources(&mut self) {
+        self.device.forget_sources();
+    }
+
+    /// Counts what the machine has discarded.
+    pub fn discard(&mut self, reason: Discard) {
+        self.discards.note(reason);
     }
 
     /// The peers, in the order of the configuration.
     pub fn peers(&self) -> impl Iterator<Item = PeerReport> + '_ {
         self.peers.iter().filter_map(|peer| {
             let tunnel = self.device.peer(peer.id)?;
-            Some(PeerReport { name: peer.name.clone(), tunnel })
+            let addresses = self.device.allowed_ips(peer.id).collect();
+            Some(PeerReport { name: peer.name.clone(), tunnel, addresses })
         })
     }
 

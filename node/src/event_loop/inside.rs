@@ -59,7 +59,7 @@ impl Inside {
                     match Segments::new(&header, frame.packet) {
                         Ok(packets) => {
                             node.handle_tun(&packets, now, &mut network.batch, &mut |answer| {
-                                coalescer.push(answer);
+                                let _ = coalescer.push(answer);
                             });
                         }
                         Err(reason) => node.discard(reason),
@@ -72,7 +72,7 @@ impl Inside {
                 }
             }
             if network.batch.pending() >= FLUSH {
-                network.flush(now.instant, poller)?;
+                network.flush(node, now.instant, poller)?;
             }
         }
         Ok(())
@@ -83,17 +83,19 @@ impl Inside {
         if self.coalescer.is_full() {
             self.write();
         }
-        self.coalescer.push(packet);
+        // Only what is longer than any packet is refused, and no datagram can hold that.
+        let _ = self.coalescer.push(packet);
     }
 
     /// Writes what waits.
     pub(super) fn write(&mut self) {
         let Self { tun, coalescer, .. } = self;
         let mut refused = false;
-        coalescer.drain(&mut |item| refused |= tun.write(item) == Written::Refused);
+        coalescer.drain(|item| refused |= tun.write(item) == Written::Refused);
         if refused {
             tracing::warn!("the TUN device takes no coalesced packets; they are written one by one from now on");
             coalescer.set_enabled(false);
+            coalescer.set_udp(false);
         }
     }
 

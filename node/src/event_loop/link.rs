@@ -32,8 +32,8 @@ impl Link {
         self.next
     }
 
-    /// Something about interfaces, addresses or routes has changed.
-    pub(super) fn drain(&mut self, now: Moment) -> bool {
+    /// Takes what the monitor tells; whether it is about addresses or routes.
+    fn drain(&mut self, now: Moment) -> bool {
         let mut routes = false;
         if let Some(monitor) = &mut self.monitor {
             monitor.drain(&mut |change| {
@@ -46,6 +46,14 @@ impl Link {
 }
 
 impl EventLoop {
+    /// Something about interfaces, addresses or routes has changed: look, and let the routing table choose again.
+    pub(super) fn note_link(&mut self) {
+        let now = self.clock.now().instant;
+        if self.link.as_mut().is_some_and(|link| link.drain(now)) {
+            self.node.forget_sources();
+        }
+    }
+
     /// Looks at the interface when it is time.
     pub(super) fn look_at_link(&mut self, now: Now) {
         let Some((inside, link)) = self.inside.as_mut().zip(self.link.as_mut()) else { return };

@@ -8,6 +8,8 @@ use super::EventLoop;
 use crate::control::ControlRequest;
 use crate::machine::signals::{Signal, Signals};
 use crate::report;
+use crate::uapi::server::{UapiRequest, UapiServer};
+use crate::uapi::{Change, Errno, Report};
 
 impl EventLoop {
     /// Signals, the control socket, and whoever else may stop this loop.
@@ -29,11 +31,57 @@ impl EventLoop {
         while let Some(request) = self.control.as_ref().and_then(|control| control.requests.try_recv().ok()) {
             self.answer(request, now);
         }
+        while let Some(request) = self.uapi.as_ref().and_then(|uapi| uapi.requests.try_recv().ok()) {
+            self.answer_wg(request, now);
+        }
+        if self.uapi.as_ref().is_some_and(UapiServer::is_gone) {
+            self.begin_stop(now);
+        }
+    }
+
+    /// What `wg` asks or wants. A client that has gone away needs no answer.
+    fn answer_wg(&mut self, request: UapiRequest, now: Now) {
+        match request {
+            UapiRequest::Get { reply } => {
+                let follow = self.link.as_ref().and_then(|link| link.follow);
+                let listen_port = self.network.port().or(follow).unwrap_or(0);
+                let report = Report { listen_port, fwmark: self.network.mark(), ..self.node.settings() };
+                let _ = reply.send(report);
+            }
+            UapiRequest::Set { changes, reply } => {
+                let outcome = changes.into_iter().try_for_each(|change| self.set(change, now));
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    fn set(&mut self, change: Change, now: Now) -> Result<(), Errno> {
+        match change {
+            Change::ListenPort(port) => {
+                if self.network.local_addr().is_some() {
+                    self.network.open(port, self.locals.poller()).map_err(|error| {
+                        tracing::warn!(%error, "the port stays as it was");
+                        Errno::AddressInUse
+                    })?;
+                }
+                if let Some(link) = &mut self.link {
+                    link.follow = Some(port);
+                }
+            }
+            Change::Fwmark(mark) => self.network.set_mark(mark).map_err(|error| {
+                tracing::warn!(%error, "the mark stays as it was");
+                Errno::Invalid
+            })?,
+            other => self.node.apply(other, now, &mut self.network.batch),
+        }
+        Ok(())
     }
 
     fn answer(&mut self, request: ControlRequest, now: Now) {
         let answer = match request.command.as_str() {
             "status" => report::status(&self.node, &self.facts(), now),
+            "may" => report::may(&self.node, &request.arguments),
+            "ping" => return self.ping(request, now),
             other => serde_json::json!({ "error": format!("no such command: {other}") }),
         };
         // A client that has gone away needs no answer.
@@ -43,9 +91,11 @@ impl EventLoop {
     fn facts(&self) -> report::Facts {
         report::Facts {
             started: self.started,
-            listen: self.network.udp.local_addr(),
-            sends: self.network.batch.counters(),
-            segmenting: self.network.batch.is_segmenting(&self.network.udp),
+            listen: self.network.local_addr(),
+            counters: self.network.counters(),
+            segmenting: self.network.is_segmenting(),
+            tun: self.inside.as_ref().map(|inside| inside.facts()),
+            path_mtus: self.node.endpoints().map(|(_, endpoint)| self.network.path_mtu(endpoint?)).collect(),
             endpoints: self
                 .entrances
                 .iter()
