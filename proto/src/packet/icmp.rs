@@ -144,3 +144,144 @@ fn finish(out: &mut [u8], ip: usize, [kind, code]: [u8; 2], more: u32, original:
     let sum = checksum::fold(u64::from(checksum::sum(icmp)) + u64::from(pseudo));
     set_word(icmp, 2, !sum);
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::super::tests::{Build, tcp, udp};
+    use super::*;
+
+    const FROM: [&str; 2] = ["10.7.0.254", "fd00::fe"];
+
+    fn from(version: u8) -> IpAddr {
+        FROM[usize::from(version == 6)].parse().unwrap()
+    }
+
+    fn answer(original: &[u8], reason: Reason) -> Option<Vec<u8>> {
+        let version = original.first().map_or(4, |first| first >> 4);
+        let mut out = vec![0xa5; 1_500];
+        let len = unreachable(original, from(version), reason, &mut out)?;
+        assert!(out[len..].iter().all(|byte| *byte == 0xa5), "nothing behind the answer is written");
+        out.truncate(len);
+        Some(out)
+    }
+
+    #[test]
+    fn every_reason_has_its_type_and_code_and_the_checksums_are_right() {
+        let too_big = Reason::TooBig { mtu: 1_380 };
+        for (version, reason, wanted) in [
+            (4, Reason::NoRoute, [3, 0, 0, 0, 0, 0]),
+            (4, Reason::HostUnreachable, [3, 1, 0, 0, 0, 0]),
+            (4, Reason::PortUnreachable, [3, 3, 0, 0, 0, 0]),
+            (4, Reason::Prohibited, [3, 13, 0, 0, 0, 0]),
+            (4, too_big, [3, 4, 0, 0, 0x05, 0x64]),
+            (6, Reason::NoRoute, [1, 0, 0, 0, 0, 0]),
+            (6, Reason::HostUnreachable, [1, 3, 0, 0, 0, 0]),
+            (6, Reason::PortUnreachable, [1, 4, 0, 0, 0, 0]),
+            (6, Reason::Prohibited, [1, 1, 0, 0, 0, 0]),
+            (6, too_big, [2, 0, 0, 0, 0x05, 0x64]),
+        ] {
+            let original = tcp(version).packet();
+            let out = answer(&original, reason).unwrap();
+            let headers = super::super::parse(&out).unwrap();
+            assert_eq!(headers.end, out.len());
+            assert_eq!(headers.source, from(version));
+            assert_eq!(Some(headers.destination), super::super::source(&original));
+            let icmp = &out[headers.transport_at..];
+            assert_eq!(
+                [icmp[0], icmp[1], icmp[4], icmp[5], icmp[6], icmp[7]],
+                wanted,
+                "{version} {reason:?}"
+            );
+            assert_eq!(icmp[HEADER..], original, "the quote");
+            if version == 4 {
+                assert_eq!(checksum::sum(&out[..20]), 0xffff);
+                assert_eq!(checksum::sum(icmp), 0xffff);
+            } else {
+                let pseudo = checksum::pseudo(&out[8..40], ICMPV6, icmp.len());
+                let sum = u64::from(pseudo) + u64::from(checksum::sum(icmp));
+                assert_eq!(checksum::fold(sum), 0xffff);
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_is_as_long_as_allowed_and_not_longer() {
+        for (version, payload, wanted) in [(4, 0, 68), (4, 2_000, 576), (6, 0, 108), (6, 2_000, 1_280)] {
+            let original = Build { options: vec![], ..tcp(version) }.payload(&vec![7; payload]).packet();
+            let out = answer(&original, Reason::NoRoute).unwrap();
+            assert_eq!(out.len(), wanted);
+            let headers = super::super::parse(&out).unwrap();
+            let quote = &out[headers.transport_at + HEADER..];
+            assert_eq!(quote, &original[..quote.len()]);
+        }
+        let original = udp(4).packet();
+        let needed = 28 + original.len();
+        for (len, wanted) in [(0, None), (needed - 1, None), (needed, Some(needed))] {
+            assert_eq!(unreachable(&original, from(4), Reason::NoRoute, &mut vec![0; len]), wanted);
+        }
+    }
+
+    /// An ICMP message of this type, as long as an echo.
+    fn icmp(version: u8, kind: u8) -> Vec<u8> {
+        let protocol = if version == 4 { ICMP } else { ICMPV6 };
+        Build { protocol, ..udp(version) }.under_ip(&[kind, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    #[test]
+    fn errors_and_redirects_are_not_answered_but_questions_are() {
+        for (version, kind, is_answered) in [
+            (4, 8, true),
+            (4, 0, true),
+            (4, 13, true),
+            (4, 3, false),
+            (4, 4, false),
+            (4, 5, false),
+            (4, 11, false),
+            (4, 12, false),
+            (4, 40, false),
+            (6, 128, true),
+            (6, 129, true),
+            (6, 1, false),
+            (6, 2, false),
+            (6, 127, false),
+            (6, 137, false),
+        ] {
+            let outcome = answer(&icmp(version, kind), Reason::NoRoute);
+            assert_eq!(outcome.is_some(), is_answered, "version {version} type {kind}");
+        }
+        let cut = Build { protocol: ICMP, ..udp(4) }.under_ip(&[3, 0]);
+        assert_eq!(answer(&cut, Reason::NoRoute), None, "too short to tell");
+    }
+
+    #[test]
+    fn only_what_one_host_sent_to_one_host_is_answered() {
+        let with = |version: u8, at: usize, bytes: &[u8]| {
+            let mut packet = udp(version).packet();
+            packet[at..at + bytes.len()].copy_from_slice(bytes);
+            packet
+        };
+        for (name, packet, is_answered) in [
+            ("host to host", udp(4).packet(), true),
+            ("unspecified", with(4, 12, &[0, 0, 0, 0]), false),
+            ("loopback", with(4, 12, &[127, 0, 0, 1]), false),
+            ("from multicast", with(4, 12, &[224, 0, 0, 1]), false),
+            ("from broadcast", with(4, 12, &[255, 255, 255, 255]), false),
+            ("to multicast", with(4, 16, &[239, 1, 2, 3]), false),
+            ("to broadcast", with(4, 16, &[255, 255, 255, 255]), false),
+            ("host to host, v6", udp(6).packet(), true),
+            ("unspecified, v6", with(6, 8, &[0; 16]), false),
+            ("from multicast, v6", with(6, 8, &[0xff, 2]), false),
+            ("to multicast, v6", with(6, 24, &[0xff, 2]), false),
+            ("first fragment", Build { place: 0x2000, ..udp(4) }.packet(), true),
+            ("later fragment", Build { place: 0x2001, ..udp(4) }.packet(), false),
+            ("not IP", vec![0x99; 40], false),
+            ("nothing", vec![], false),
+        ] {
+            assert_eq!(answer(&packet, Reason::HostUnreachable).is_some(), is_answered, "{name}");
+        }
+        assert_eq!(unreachable(&udp(4).packet(), from(6), Reason::NoRoute, &mut [0; 1_500]), None);
+    }
+}
