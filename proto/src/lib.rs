@@ -26,6 +26,7 @@ pub mod wire;
 
 // The policy, bottom up.
 pub mod document;
+pub mod flows;
 pub mod policy;
 pub mod rules;
 

@@ -1,13 +1,16 @@
-//! The policy compiled for judging messages: pure, immutable, default deny.
+//! The policy compiled for judging messages and packets: pure, immutable, default deny.
 //!
 //! A connection is judged once, when it opens ([`Rules::open`]); what it may then carry is a [`Grant`], which is
-//! asked per message and per subscription without an allocation. Both ends of a tunnel judge by the same rules.
+//! asked per message and per subscription without an allocation. The first packet of a
+//! flow of IP packets is judged by [`Rules::packet`]. Both ends of a tunnel judge by the same rules.
 
 mod denial;
 mod grant;
+mod packet;
 
 pub use denial::Denial;
 pub use grant::Grant;
+pub use packet::{PacketKind, PacketQuestion};
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -104,6 +107,7 @@ pub struct Rules {
     origin: Origin,
     nodes: BTreeMap<String, NodeTags>,
     services: BTreeMap<String, ServiceRule>,
+    passages: Vec<packet::Passage>,
 }
 
 /// Whether there is a policy at all.
@@ -134,9 +138,14 @@ impl Rules {
             };
             services.insert(name.clone(), rule);
         }
+        let mut passages = Vec::new();
         for allow in &policy.allows {
-            let Target::Service(name) = &allow.to else {
-                continue;
+            let name = match &allow.to {
+                Target::Service(name) => name,
+                Target::Packets(target) => {
+                    passages.push(packet::Passage::new(place(&allow.id, allow.line), &allow.from, target));
+                    continue;
+                }
             };
             let Some(service) = services.get_mut(name) else {
                 continue;
@@ -149,12 +158,18 @@ impl Rules {
                 limits: allow.limits,
             });
         }
-        Self { generation, origin: Origin::Policy, nodes: policy.nodes.clone(), services }
+        Self { generation, origin: Origin::Policy, nodes: policy.nodes.clone(), services, passages }
     }
 
     /// The rules without a policy: they deny everything, and every denial says why. Generation 0.
     pub fn nothing() -> Self {
-        Self { generation: 0, origin: Origin::Nothing, nodes: BTreeMap::new(), services: BTreeMap::new() }
+        Self {
+            generation: 0,
+            origin: Origin::Nothing,
+            nodes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            passages: Vec::new(),
+        }
     }
 
     /// Which policy this came from: higher is later, 0 is none.
@@ -310,6 +325,8 @@ fn names(sockets: &[SocketType]) -> String {
     sockets.iter().map(|socket| socket.name()).collect::<Vec<_>>().join(", ")
 }
 
+#[cfg(test)]
+mod packet_tests;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

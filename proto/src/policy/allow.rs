@@ -40,7 +40,7 @@ pub struct Allow {
 pub enum Target {
     /// A service, by name.
     Service(String),
-    /// IP packets. Parsed and kept, but this version has no TUN device: it grants nothing.
+    /// The first packet of a flow of IP packets; the flow's other packets, both ways, follow it.
     Packets(PacketTarget),
 }
 
@@ -99,7 +99,7 @@ impl Reader<'_> {
             Some(Target::Service(name)) => {
                 self.fit(table, &self.services[name], &sockets, &topics, &limits);
             }
-            Some(Target::Packets(_)) => self.packets_only(table),
+            Some(Target::Packets(target)) => self.packets_only(table, target),
             None => {}
         }
         let (id, from, to) = (id?, from?, to?);
@@ -218,16 +218,18 @@ impl Reader<'_> {
         }
     }
 
-    /// A rule for packets: nothing about messages fits it, and nothing enforces it yet.
-    fn packets_only(&mut self, table: &Table) {
+    /// A rule for packets: nothing about messages fits it.
+    fn packets_only(&mut self, table: &Table, target: &PacketTarget) {
         for key in ["socket", "sockets", "topics", "max-message", "rate"] {
             if table.entry(key).is_some() {
                 let problem = "packets have none: this belongs to rules for a service";
                 table.note(key, problem, "remove it, or write a service in `to`", self.mistakes);
             }
         }
-        let problem = "rules for packets grant nothing yet: this version carries ZeroMQ messages only";
-        table.note("to", problem, "keep it for later, or remove it", self.warnings);
+        if !self.names.any(&target.to) {
+            let problem = format!("no node is {}: the rule lets nothing through", target.to);
+            table.note("to", problem, "give a node these tags in [nodes]", self.warnings);
+        }
     }
 }
 

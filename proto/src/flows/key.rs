@@ -1,0 +1,243 @@
+//! How a flow is told from others.
+//!
+//! A key has an end here and an end at the peer instead of a source and a destination, so the packets of both
+//! directions have the same key.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::hash::Seed;
+use super::{Direction, Question, Quoted, QuotedTransport, Subject, Transport};
+use crate::rules::PacketKind;
+
+/// Six words: the address here (2), the address there (2), the peer and the ports, and what kind of key it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key([u64; 6]);
+
+/// What a key stands for; keys of different classes are different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Class {
+    /// A flow in both directions.
+    BothWays,
+    /// Echo requests from here, and their replies.
+    EchoOut,
+    /// Echo requests from the peer, and our replies.
+    EchoIn,
+    /// Packets that are never answered under the same key (other ICMP), from here.
+    OnlyOut,
+    /// The same from the peer.
+    OnlyIn,
+    /// Not a flow: a denial or a fragmented packet.
+    NoteOut,
+    /// The same from the peer.
+    NoteIn,
+}
+
+impl Key {
+    /// The flow that a packet belongs to; `None` for what has none (unreadable, or of two address families).
+    pub(super) fn of(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
+        let (class, protocol, source, destination) = match subject.transport {
+            Transport::Tcp { source, destination, .. } => (Class::BothWays, TCP, source, destination),
+            Transport::Udp { source, destination } => (Class::BothWays, UDP, source, destination),
+            Transport::Icmp { kind, code, id, .. } => {
+                match echo_class(direction, is_v6(subject.source), kind) {
+                    Some(class) => (class, ICMP, id, id),
+                    None => (only(direction), ICMP, u16::from_be_bytes([kind, code]), 0),
+                }
+            }
+            // One whose ports should have been read.
+            Transport::Other(TCP | UDP | ICMP | ICMP_V6) | Transport::Unparsed => return None,
+            Transport::Other(protocol) => (Class::BothWays, protocol, 0, 0),
+        };
+        Self::new(
+            direction,
+            peer,
+            (subject.source, source),
+            (subject.destination, destination),
+            protocol,
+            class,
+        )
+    }
+
+    /// An echo reply that answers no request: a flow of its own.
+    pub(super) fn alone(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
+        let Transport::Icmp { kind, code, .. } = subject.transport else {
+            return None;
+        };
+        let about = u16::from_be_bytes([kind, code]);
+        let (source, destination) = ((subject.source, about), (subject.destination, 0));
+        Self::new(direction, peer, source, destination, ICMP, only(direction))
+    }
+
+    /// The flow of a packet that was quoted: one that went in `direction`.
+    pub(super) fn quoted(direction: Direction, peer: u32, quoted: &Quoted) -> Option<Self> {
+        let (class, protocol, source, destination) = match quoted.transport {
+            QuotedTransport::Tcp(source, destination) => (Class::BothWays, TCP, source, destination),
+            QuotedTransport::Udp(source, destination) => (Class::BothWays, UDP, source, destination),
+            QuotedTransport::Icmp(kind, id) => {
+                (echo_class(direction, is_v6(quoted.source), kind)?, ICMP, id, id)
+            }
+            QuotedTransport::Other(TCP | UDP | ICMP | ICMP_V6) => return None,
+            QuotedTransport::Other(protocol) => (Class::BothWays, protocol, 0, 0),
+        };
+        Self::new(
+            direction,
+            peer,
+            (quoted.source, source),
+            (quoted.destination, destination),
+            protocol,
+            class,
+        )
+    }
+
+    /// A denial: what the rules were asked, and nothing that they were not (source ports), so that a scan with
+    /// changing source ports is one denial.
+    pub(super) fn denial(question: &Question, refusal: u8) -> Option<Self> {
+        let (protocol, about) = match question.kind {
+            PacketKind::Tcp(port) => (TCP, port),
+            PacketKind::Udp(port) => (UDP, port),
+            PacketKind::Icmp => (ICMP, 0),
+            PacketKind::Other(protocol) => (protocol, 1),
+            PacketKind::Unparsed => (0, 2),
+        };
+        let source = (question.source, u16::from(refusal));
+        let destination = (question.destination, about);
+        Self::new(question.direction, question.peer, source, destination, protocol, note(question.direction))
+    }
+
+    /// A packet in fragments.
+    pub(super) fn fragments(direction: Direction, peer: u32, subject: &Subject, id: u32) -> Option<Self> {
+        let [a, b, c, d] = id.to_be_bytes();
+        let source = (subject.source, u16::from_be_bytes([a, b]));
+        let destination = (subject.destination, u16::from_be_bytes([c, d]));
+        Self::new(direction, peer, source, destination, 0, note(direction))
+    }
+
+    fn new(
+        direction: Direction,
+        peer: u32,
+        source: (IpAddr, u16),
+        destination: (IpAddr, u16),
+        protocol: u8,
+        class: Class,
+    ) -> Option<Self> {
+        let (ours, theirs) = match direction {
+            Direction::Out => (source, destination),
+            Direction::In => (destination, source),
+        };
+        let (family, a, b) = match (ours.0, theirs.0) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                (4, [0, u64::from(ours.to_bits())], [0, u64::from(theirs.to_bits())])
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => (6, halves(ours), halves(theirs)),
+            _ => return None,
+        };
+        let ports = u64::from(peer) << 32 | u64::from(ours.1) << 16 | u64::from(theirs.1);
+        let meta = family << 16 | u64::from(protocol) << 8 | u64::from(class as u8);
+        Some(Self([a[0], a[1], b[0], b[1], ports, meta]))
+    }
+
+    pub(super) fn hash(&self, seed: Seed) -> u64 {
+        seed.hash(&self.0)
+    }
+
+    pub(super) fn peer(&self) -> u32 {
+        (self.0[4] >> 32) as u32
+    }
+
+    /// The protocol; ICMP and ICMPv6 are both 1.
+    pub(super) fn protocol(&self) -> u8 {
+        (self.0[5] >> 8) as u8
+    }
+
+    /// What to ask the rules about a flow that was opened in `origin`.
+    pub(super) fn question(&self, origin: Direction) -> Question {
+        let [our_port, their_port] = [(self.0[4] >> 16) as u16, self.0[4] as u16];
+        let ours = self.address(self.0[0], self.0[1]);
+        let theirs = self.address(self.0[2], self.0[3]);
+        let (source, destination, port) = match origin {
+            Direction::Out => (ours, theirs, their_port),
+            Direction::In => (theirs, ours, our_port),
+        };
+        let kind = match self.protocol() {
+            TCP => PacketKind::Tcp(port),
+            UDP => PacketKind::Udp(port),
+            ICMP => PacketKind::Icmp,
+            other => PacketKind::Other(other),
+        };
+        Question { direction: origin, peer: self.peer(), source, destination, kind }
+    }
+
+    fn address(&self, high: u64, low: u64) -> IpAddr {
+        if self.0[5] >> 16 == 4 {
+            return Ipv4Addr::from_bits(low as u32).into();
+        }
+        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+    }
+}
+
+fn halves(address: Ipv6Addr) -> [u64; 2] {
+    let bits = address.to_bits();
+    [(bits >> 64) as u64, bits as u64]
+}
+
+/// What the rules are asked about a packet that opens a flow or has none.
+pub(super) fn question(direction: Direction, peer: u32, subject: &Subject) -> Question {
+    let kind = match subject.transport {
+        Transport::Tcp { destination, .. } => PacketKind::Tcp(destination),
+        Transport::Udp { destination, .. } => PacketKind::Udp(destination),
+        Transport::Icmp { .. } => PacketKind::Icmp,
+        Transport::Other(protocol) => PacketKind::Other(protocol),
+        Transport::Unparsed => PacketKind::Unparsed,
+    };
+    Question { direction, peer, source: subject.source, destination: subject.destination, kind }
+}
+
+/// Whether an ICMP message is an error, which quotes the packet that it is about. Redirects are none: nothing that
+/// we let pass should ask for them. Source quench neither: it must not be sent (RFC 6633).
+pub(super) fn is_error(v6: bool, kind: u8) -> bool {
+    match v6 {
+        false => matches!(kind, 3 | 11 | 12),
+        true => matches!(kind, 1..=4),
+    }
+}
+
+pub(super) fn is_v6(address: IpAddr) -> bool {
+    address.is_ipv6()
+}
+
+/// Whose echo a request or reply in `direction` belongs to.
+fn echo_class(direction: Direction, v6: bool, kind: u8) -> Option<Class> {
+    let asker = match (v6, kind) {
+        (false, 8) | (true, 128) => direction,
+        (false, 0) | (true, 129) => direction.opposite(),
+        _ => return None,
+    };
+    Some(match asker {
+        Direction::Out => Class::EchoOut,
+        Direction::In => Class::EchoIn,
+    })
+}
+
+pub(super) fn is_echo_reply(v6: bool, kind: u8) -> bool {
+    matches!((v6, kind), (false, 0) | (true, 129))
+}
+
+fn only(direction: Direction) -> Class {
+    match direction {
+        Direction::Out => Class::OnlyOut,
+        Direction::In => Class::OnlyIn,
+    }
+}
+
+fn note(direction: Direction) -> Class {
+    match direction {
+        Direction::Out => Class::NoteOut,
+        Direction::In => Class::NoteIn,
+    }
+}
+
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMP: u8 = 1;
+const ICMP_V6: u8 = 58;
