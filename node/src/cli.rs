@@ -74,7 +74,9 @@ pub enum Verb {
     /// The round trip through the tunnel to a peer, and with /SERVICE what the policy says
     ///
     /// Works with and without a TUN device. Exit code 1 where nothing came back.
-    #[command(after_help = "Example:\n  lockgate ping edge-south --count 10\n  lockgate ping edge-south/telemetry")]
+    #[command(
+        after_help = "Example:\n  lockgate ping edge-south --count 10\n  lockgate ping edge-south/telemetry"
+    )]
     Ping(Ping),
     /// A small ZeroMQ client for trying things out
     #[command(after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3")]

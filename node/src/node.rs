@@ -151,8 +151,9 @@ impl Node {
     /// # Errors
     /// A peer's name, and why it cannot be one.
     pub fn new(ingredients: Ingredients, now: Now) -> Result<Self, (Arc<str>, AddPeerError)> {
-        let Ingredients { name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base, .. } =
-            ingredients;
+        let Ingredients {
+            name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base, ..
+        } = ingredients;
         let (gate, addresses) = (ingredients.gate, ingredients.addresses);
 
         let seeds = peers.iter().map(|_| {
@@ -184,7 +185,20 @@ impl Node {
         }
         let (discards, events) = (Discards::default(), VecDeque::new());
         let complaints = Complaints::default();
-        Ok(Self { name, device, broker, peers: known, links, gate, addresses, listen_port: None, complaints, next_echo, discards, events })
+        Ok(Self {
+            name,
+            device,
+            broker,
+            peers: known,
+            links,
+            gate,
+            addresses,
+            listen_port: None,
+            complaints,
+            next_echo,
+            discards,
+            events,
+        })
     }
 
     /// Calls every peer whose address is known.

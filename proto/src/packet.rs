@@ -57,18 +57,31 @@ pub enum Fragment {
     /// All of it.
     Whole,
     /// The first part, with the transport header.
-    First,
+    First {
+        /// The identification that all parts share (16 bits in IPv4).
+        id: u32,
+    },
     /// Another part: no transport header, no ports.
-    Later,
+    Later {
+        /// The identification.
+        id: u32,
+        /// Where it belongs, in bytes.
+        offset: u16,
+    },
 }
 
 impl Fragment {
-    pub(crate) const fn new(offset: u16, more: bool) -> Self {
+    pub(crate) const fn new(id: u32, offset: u16, more: bool) -> Self {
         match (offset, more) {
             (0, false) => Self::Whole,
-            (0, true) => Self::First,
-            _ => Self::Later,
+            (0, true) => Self::First { id },
+            _ => Self::Later { id, offset },
         }
+    }
+
+    /// Whether it has no transport header.
+    pub const fn is_later(self) -> bool {
+        matches!(self, Self::Later { .. })
     }
 }
 
@@ -145,25 +158,50 @@ pub fn tos(packet: &[u8]) -> Option<u8> {
 /// [`Discard::NotIp`] if there is no whole IP header, or less than its length field says. That a transport header cannot
 /// be read is no error but [`Transport::Unparsed`].
 pub fn parse(packet: &[u8]) -> Result<Headers, Discard> {
-    let headers = match packet.first().ok_or(Discard::NotIp)? >> 4 {
-        4 => parse_v4(packet),
-        6 => parse_v6(packet),
-        _ => None,
-    };
-    headers.ok_or(Discard::NotIp)
+    read(packet, Reading::Whole).ok_or(Discard::NotIp)
 }
 
-fn parse_v4(bytes: &[u8]) -> Option<Headers> {
+/// Reads the head of a packet that an ICMP error quotes: it may be cut off anywhere behind the first eight bytes of its
+/// transport header, and flags that were cut off are zero. Good for telling which flow it was, and for nothing else.
+pub fn parse_quoted(head: &[u8]) -> Option<Headers> {
+    read(head, Reading::Quoted)
+}
+
+/// How much of a packet must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Whole,
+    Quoted,
+}
+
+impl Reading {
+    /// As much of `bytes` as belongs to the packet, `end` bytes long by its own account.
+    fn take(self, bytes: &[u8], end: usize) -> Option<&[u8]> {
+        match self {
+            Self::Whole => bytes.get(..end),
+            Self::Quoted => Some(&bytes[..end.min(bytes.len())]),
+        }
+    }
+}
+
+fn read(packet: &[u8], reading: Reading) -> Option<Headers> {
+    match packet.first()? >> 4 {
+        4 => parse_v4(packet, reading),
+        6 => parse_v6(packet, reading),
+        _ => None,
+    }
+}
+
+fn parse_v4(bytes: &[u8], reading: Reading) -> Option<Headers> {
     let header = bytes.first_chunk::<20>()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
-    let end = usize::from(word(header, 2));
-    let packet = bytes.get(..end)?;
+    let packet = reading.take(bytes, usize::from(word(header, 2)))?;
     if header_len < header.len() {
         return None;
     }
     let behind = packet.get(header_len..)?;
     let (protocol, place) = (header[9], word(header, 6));
-    let fragment = Fragment::new(place & 0x1fff, place & 0x2000 != 0);
+    let fragment = Fragment::new(word(header, 4).into(), (place & 0x1fff) * 8, place & 0x2000 != 0);
     Some(Headers {
         source: source(packet)?,
         destination: destination(packet)?,
@@ -171,16 +209,15 @@ fn parse_v4(bytes: &[u8]) -> Option<Headers> {
         hop_limit: header[8],
         protocol,
         fragment,
-        transport: transport(protocol, ICMP, fragment, behind),
+        transport: transport(protocol, ICMP, fragment, behind, reading),
         transport_at: header_len,
-        end,
+        end: packet.len(),
     })
 }
 
-fn parse_v6(bytes: &[u8]) -> Option<Headers> {
+fn parse_v6(bytes: &[u8], reading: Reading) -> Option<Headers> {
     let header = bytes.first_chunk::<40>()?;
-    let end = header.len() + usize::from(word(header, 4));
-    let packet = bytes.get(..end)?;
+    let packet = reading.take(bytes, header.len() + usize::from(word(header, 4)))?;
     let mut headers = Headers {
         source: source(packet)?,
         destination: destination(packet)?,
@@ -190,27 +227,28 @@ fn parse_v6(bytes: &[u8]) -> Option<Headers> {
         fragment: Fragment::Whole,
         transport: Transport::Unparsed,
         transport_at: header.len(),
-        end,
+        end: packet.len(),
     };
     if let Some(last) = extensions::walk(packet) {
         headers.protocol = last.protocol;
         headers.fragment = last.fragment;
         headers.transport_at = last.at;
         if !last.is_steered {
-            headers.transport = transport(last.protocol, ICMPV6, last.fragment, &packet[last.at..]);
+            headers.transport =
+                transport(last.protocol, ICMPV6, last.fragment, packet.get(last.at..)?, reading);
         }
     }
     Some(headers)
 }
 
 /// Reads a transport header; `icmp` is the protocol number of the ICMP that goes with the IP version.
-fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8]) -> Transport {
-    if fragment == Fragment::Later {
+fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], reading: Reading) -> Transport {
+    if fragment.is_later() {
         return Transport::LaterFragment;
     }
     let least = match protocol {
-        TCP => 20,
-        UDP => 8,
+        TCP if reading == Reading::Whole => 20,
+        TCP | UDP => 8,
         _ if protocol == icmp => 8,
         _ => return Transport::Other(protocol),
     };
@@ -219,7 +257,7 @@ fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8]) -> Transp
     }
     let (source, destination) = (word(bytes, 0), word(bytes, 2));
     match protocol {
-        TCP => Transport::Tcp { source, destination, flags: bytes[13] },
+        TCP => Transport::Tcp { source, destination, flags: bytes.get(13).copied().unwrap_or(0) },
         UDP => Transport::Udp { source, destination },
         _ => {
             let (kind, code) = (bytes[0], bytes[1]);

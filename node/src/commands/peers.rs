@@ -68,8 +68,7 @@ mod tests {
         ];
         let screen = screen(&peers);
         let lines: Vec<Vec<&str>> = screen.lines().map(|line| line.split_whitespace().collect()).collect();
-        let south =
-            "edge-south up 198.51.100.7:51820 61s ago 1200 B 20 KiB 1500 0.25% 1.8 ms 10.77.0.12 10.78.0.0/16";
+        let south = "edge-south up 198.51.100.7:51820 61s ago 1200 B 20 KiB 1500 0.25% 1.8 ms 10.77.0.12 10.78.0.0/16";
         assert_eq!(lines[1].join(" "), south);
         assert_eq!(lines[2].join(" "), "edge-west down unknown yet never 0 B 148 B - - -");
     }

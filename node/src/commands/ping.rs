@@ -37,14 +37,20 @@ pub(super) fn run(options: &Ping, common: &Common) -> Result<(), Failure> {
         Some(service) => ask(common, &json!({ "command": "may", "peer": peer, "service": service }))?,
     };
     let report = tally.report(peer, &policy);
-    if common.json { print(&report)? } else { print(summary(&report))? }
+    if common.json {
+        print(&report)?
+    } else {
+        print(summary(&report))?
+    }
     if tally.answered.is_empty() { Err(Failure::Reported) } else { Ok(()) }
 }
 
 /// Lets time pass.
 fn pause(time: Duration) -> Result<(), Failure> {
     let rested = Poller::new().and_then(|mut poller| poller.wait(Some(time)).map(|_| ()));
-    rested.map_err(|error| Failure::failed(format!("the system gives no more descriptors: {error}"), "ulimit -n"))
+    rested.map_err(|error| {
+        Failure::failed(format!("the system gives no more descriptors: {error}"), "ulimit -n")
+    })
 }
 
 /// What came of the echoes.

@@ -93,7 +93,9 @@ impl Inside {
         let mut refused = false;
         coalescer.drain(|item| refused |= tun.write(item) == Written::Refused);
         if refused {
-            tracing::warn!("the TUN device takes no coalesced packets; they are written one by one from now on");
+            tracing::warn!(
+                "the TUN device takes no coalesced packets; they are written one by one from now on"
+            );
             coalescer.set_enabled(false);
             coalescer.set_udp(false);
         }

@@ -43,7 +43,11 @@ impl EventLoop {
         self.pings.push(Ping { id, sent: now.instant, until, facts, reply });
     }
 
-    fn send_ping(&mut self, arguments: &Map<String, Value>, now: Now) -> Result<(u64, Map<String, Value>), String> {
+    fn send_ping(
+        &mut self,
+        arguments: &Map<String, Value>,
+        now: Now,
+    ) -> Result<(u64, Map<String, Value>), String> {
         let name = arguments.get("peer").and_then(Value::as_str).ok_or("which peer? give its name")?;
         let size = arguments.get("size").and_then(Value::as_u64).unwrap_or(64);
         let size = size.clamp(MIN_ECHO as u64, LARGEST) as usize;

@@ -27,7 +27,8 @@ pub(super) struct Complaints {
 
 impl Complaints {
     fn may(&mut self, now: Moment) -> bool {
-        let next = self.spoken_for.map_or(now, |spoken_for| spoken_for.max(now)) + Duration::from_secs(1) / COMPLAINTS;
+        let next = self.spoken_for.map_or(now, |spoken_for| spoken_for.max(now))
+            + Duration::from_secs(1) / COMPLAINTS;
         let may = next.since(now) <= Duration::from_secs(1);
         if may {
             self.spoken_for = Some(next);
@@ -55,7 +56,9 @@ impl Node {
             let mut text = [0; COMPLAINT];
             let packet = packets.packet();
             let source = packet::destination(packet).and_then(|destination| self.own_address(destination));
-            if let Some(len) = source.and_then(|source| icmp::unreachable(packet, source, complaint, &mut text)) {
+            if let Some(len) =
+                source.and_then(|source| icmp::unreachable(packet, source, complaint, &mut text))
+            {
                 back(&text[..len]);
             }
         }

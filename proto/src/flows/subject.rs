@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+pub use crate::packet::Fragment;
 use crate::rules::PacketKind;
 
 /// Which way a packet goes.
@@ -130,25 +131,6 @@ pub enum QuotedTransport {
     Icmp(u8, u16),
     /// Another protocol, by its number.
     Other(u8),
-}
-
-/// Whether a packet is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragment {
-    /// It is.
-    Whole,
-    /// The first of several fragments; its transport header is read like that of a whole packet.
-    First {
-        /// The identification (16 bits in IPv4).
-        id: u32,
-    },
-    /// A later one: it follows the first.
-    Later {
-        /// The identification.
-        id: u32,
-        /// Where it belongs, in bytes.
-        offset: u16,
-    },
 }
 
 /// What the rules are asked: the first packet of a flow, also when it is judged again after a change of the rules.

@@ -48,7 +48,7 @@ pub(super) fn walk(packet: &[u8]) -> Option<End> {
         };
         end.protocol = *header.get(..len)?.first()?;
         end.at += len;
-        if end.fragment == Fragment::Later {
+        if end.fragment.is_later() {
             return Some(end);
         }
     }
@@ -57,5 +57,6 @@ pub(super) fn walk(packet: &[u8]) -> Option<End> {
 
 fn fragment(header: &[u8]) -> Option<Fragment> {
     let field = u16::from_be_bytes(*header.get(2..)?.first_chunk()?);
-    Some(Fragment::new(field & 0xfff8, field & 1 != 0))
+    let id = u32::from_be_bytes(*header.get(4..)?.first_chunk()?);
+    Some(Fragment::new(id, field & 0xfff8, field & 1 != 0))
 }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Fragment, ICMP, ICMPV6, Transport, checksum, set_word};
+use super::{ICMP, ICMPV6, Transport, checksum, set_word};
 
 /// Why a packet went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn may_be_answered(headers: &super::Headers) -> bool {
         IpAddr::V4(it) => !(it.is_multicast() || it.is_broadcast()),
         IpAddr::V6(it) => !it.is_multicast(),
     };
-    !is_icmp_error && headers.fragment != Fragment::Later && is_from_one && is_to_one
+    !is_icmp_error && !headers.fragment.is_later() && is_from_one && is_to_one
 }
 
 /// The part of `out` that the answer takes.

@@ -292,13 +292,14 @@ fn a_transport_header_that_is_not_all_there_is_not_parsed() {
 
 #[test]
 fn fragments_are_told_apart() {
+    let id = 77;
     for (place, fragment, has_ports) in [
         (0x0000, Fragment::Whole, true),
         (0x4000, Fragment::Whole, true),
-        (0x2000, Fragment::First, true),
-        (0x2001, Fragment::Later, false),
-        (0x0001, Fragment::Later, false),
-        (0x1fff, Fragment::Later, false),
+        (0x2000, Fragment::First { id }, true),
+        (0x2001, Fragment::Later { id, offset: 8 }, false),
+        (0x0001, Fragment::Later { id, offset: 8 }, false),
+        (0x1fff, Fragment::Later { id, offset: 0xfff8 }, false),
     ] {
         let headers = parse(&Build { place, ..udp(4) }.packet()).unwrap();
         assert_eq!(headers.fragment, fragment, "{place:x}");
@@ -311,6 +312,27 @@ fn fragments_are_told_apart() {
     }
     let tiny = Build { place: 0x2000, ..udp(4) }.under_ip(&[0; 7]);
     assert_eq!(parse(&tiny).unwrap().transport, Transport::Unparsed, "a tiny first fragment");
+}
+
+#[test]
+fn a_quoted_packet_is_read_as_far_as_it_goes_and_never_less_than_its_ports() {
+    for version in [4, 6] {
+        for whole in [tcp(version).packet(), udp(version).packet()] {
+            let at = parse(&whole).unwrap().transport_at;
+            for len in 0..=whole.len() {
+                let transport = parse_quoted(&whole[..len]).map(|headers| headers.transport);
+                match transport {
+                    Some(
+                        Transport::Tcp { source, destination, .. } | Transport::Udp { source, destination },
+                    ) => {
+                        assert!(len >= at + 8, "{version} {len}");
+                        assert_eq!((source, destination), (40_000, 443));
+                    }
+                    other => assert!(len < at + 8, "{version} {len}: {other:?}"),
+                }
+            }
+        }
+    }
 }
 
 #[test]

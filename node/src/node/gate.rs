@@ -1,0 +1,210 @@
+//! What judges IP packets on their way into the tunnel and out of it. When in doubt, nothing passes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use lockgate_proto::device::PeerId;
+use lockgate_proto::discard::Discard;
+use lockgate_proto::flows::{
+    self, Answer, Direction, Flows, Limits, News, Question, Quoted, QuotedTransport, Refusal, Subject,
+    TcpFlags, Verdict,
+};
+use lockgate_proto::now::Now;
+use lockgate_proto::packet::{self, Headers, Transport};
+use lockgate_proto::rules::{PacketKind, PacketQuestion, Rules};
+
+/// Denials that wait to be told; more are counted only.
+const UNTOLD: usize = 64;
+
+/// What judges IP packets.
+pub enum Gate {
+    /// There is no TUN device: no packet is ours.
+    NoTun,
+    /// Nothing passes: there are no rules.
+    Shut,
+    /// Everything passes: whoever runs this has said so.
+    Open,
+    /// The policy decides.
+    Policy(Box<Policed>),
+}
+
+/// The policy, and the flows that it has let through.
+pub struct Policed {
+    own: Arc<str>,
+    names: BTreeMap<PeerId, Arc<str>>,
+    rules: Arc<Rules>,
+    flows: Flows,
+    untold: VecDeque<PacketDenial>,
+}
+
+/// A flow of packets that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketDenial {
+    /// The node that it came from.
+    pub from: Arc<str>,
+    /// The node that it was for.
+    pub to: Arc<str>,
+    /// What was refused, and why: for the log.
+    pub reason: String,
+}
+
+impl Gate {
+    /// The policy's gate of the node called `own`; `seed` must be secret from peers.
+    pub fn policy(own: Arc<str>, rules: Arc<Rules>, seed: u128) -> Self {
+        let mut flows = Flows::new(Limits::default(), seed);
+        flows.rules_changed(rules.generation());
+        let names = BTreeMap::new();
+        Self::Policy(Box::new(Policed { own, names, rules, flows, untold: VecDeque::new() }))
+    }
+
+    /// What a peer is called in the policy.
+    pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>) {
+        if let Self::Policy(policed) = self {
+            policed.names.insert(peer, name);
+        }
+    }
+
+    /// Other rules: every flow is judged again with its next packet.
+    pub(super) fn replace_rules(&mut self, rules: Arc<Rules>) {
+        if let Self::Policy(policed) = self {
+            policed.flows.rules_changed(rules.generation());
+            policed.rules = rules;
+        }
+    }
+
+    /// Judges a packet to or from `peer`.
+    pub(super) fn judge(
+        &mut self,
+        direction: Direction,
+        peer: PeerId,
+        packet: &[u8],
+        now: Now,
+    ) -> Result<(), Discard> {
+        match self {
+            Self::Open => Ok(()),
+            Self::NoTun => Err(Discard::NoTun),
+            Self::Shut => Err(Discard::Denied),
+            Self::Policy(policed) => policed.judge(direction, peer, packet, now),
+        }
+    }
+
+    /// The next denial that nobody was told of.
+    pub(super) fn poll_denial(&mut self) -> Option<PacketDenial> {
+        match self {
+            Self::Policy(policed) => policed.untold.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// How many flows are remembered, and what happened to them.
+    pub fn flows(&self) -> Option<(usize, flows::Counters)> {
+        match self {
+            Self::Policy(policed) => Some((policed.flows.len(), policed.flows.counters())),
+            _ => None,
+        }
+    }
+
+    /// What it does, in a word for reports.
+    pub const fn name_of_mode(&self) -> &'static str {
+        match self {
+            Self::NoTun => "no_tun",
+            Self::Shut => "shut",
+            Self::Open => "open",
+            Self::Policy(_) => "policy",
+        }
+    }
+}
+
+impl Policed {
+    fn judge(&mut self, direction: Direction, peer: PeerId, packet: &[u8], now: Now) -> Result<(), Discard> {
+        let headers = packet::parse(packet)?;
+        let Self { own, names, rules, flows, untold } = self;
+        let name = names.get(&peer).ok_or(Discard::Denied)?;
+        let between = |direction| match direction {
+            Direction::Out => (own, name),
+            Direction::In => (name, own),
+        };
+        let ask = |question: &Question| {
+            let (from, to) = between(question.direction);
+            let asked = PacketQuestion { from, to, kind: question.kind };
+            if rules.permits(&asked).is_some() { Answer::Allow } else { Answer::Deny }
+        };
+        let subject = subject(&headers, packet);
+        let Verdict::Deny(refusal, news) = flows.judge(direction, peer.number(), &subject, now, ask) else {
+            return Ok(());
+        };
+        if news == News::First && untold.len() < UNTOLD {
+            let (from, to) = between(direction);
+            let reason = reason(&headers, refusal, rules, from, to);
+            untold.push_back(PacketDenial { from: from.clone(), to: to.clone(), reason });
+        }
+        Err(Discard::Denied)
+    }
+}
+
+/// The packet as the flow table sees it.
+fn subject(headers: &Headers, packet: &[u8]) -> Subject {
+    let transport = match headers.transport {
+        Transport::Tcp { source, destination, flags } => {
+            flows::Transport::Tcp { source, destination, flags: TcpFlags(flags) }
+        }
+        Transport::Udp { source, destination } => flows::Transport::Udp { source, destination },
+        Transport::Icmp { kind, code, id } => {
+            let quoted = packet.get(headers.transport_at + QUOTE..headers.end).and_then(quoted);
+            flows::Transport::Icmp { kind, code, id: id.unwrap_or(0), quoted }
+        }
+        Transport::Other(protocol) => flows::Transport::Other(protocol),
+        // Of a later fragment nothing but its place is looked at.
+        Transport::LaterFragment | Transport::Unparsed => flows::Transport::Unparsed,
+    };
+    Subject {
+        source: headers.source,
+        destination: headers.destination,
+        transport,
+        fragment: headers.fragment,
+    }
+}
+
+/// Behind the header of an ICMP error stands the packet that it is about.
+const QUOTE: usize = 8;
+
+/// What the head of a packet says, cut off as it may be in an ICMP error.
+fn quoted(bytes: &[u8]) -> Option<Quoted> {
+    let headers = packet::parse_quoted(bytes)?;
+    let transport = match headers.transport {
+        Transport::Tcp { source, destination, .. } => QuotedTransport::Tcp(source, destination),
+        Transport::Udp { source, destination } => QuotedTransport::Udp(source, destination),
+        Transport::Icmp { kind, id, .. } => QuotedTransport::Icmp(kind, id?),
+        Transport::Other(protocol) => QuotedTransport::Other(protocol),
+        Transport::LaterFragment | Transport::Unparsed => return None,
+    };
+    Some(Quoted { source: headers.source, destination: headers.destination, transport })
+}
+
+fn reason(headers: &Headers, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {
+    let what = format!("{} from {} to {}", kind(headers.transport), headers.source, headers.destination);
+    let asked = kind(headers.transport);
+    let why = match refusal {
+        Refusal::Rules => match rules.packet(&PacketQuestion { from, to, kind: asked }) {
+            Err(denial) => denial.to_string(),
+            Ok(rule) => format!("the rules have changed just now: {rule}"),
+        },
+        Refusal::Withdrawn => "the rule that let it through is gone".to_owned(),
+        Refusal::NoConnection => "a TCP segment of no connection".to_owned(),
+        Refusal::Unrelated => "an ICMP error about no packet that passed here".to_owned(),
+        Refusal::Fragment => "a fragment of no packet that passed".to_owned(),
+        Refusal::Unparsed => "it cannot be read down to its ports".to_owned(),
+        Refusal::Full => "the table of flows is full".to_owned(),
+    };
+    format!("{what}: {why}")
+}
+
+fn kind(transport: Transport) -> PacketKind {
+    match transport {
+        Transport::Tcp { destination, .. } => PacketKind::Tcp(destination),
+        Transport::Udp { destination, .. } => PacketKind::Udp(destination),
+        Transport::Icmp { .. } => PacketKind::Icmp,
+        Transport::Other(protocol) => PacketKind::Other(protocol),
+        Transport::LaterFragment | Transport::Unparsed => PacketKind::Unparsed,
+    }
+}
