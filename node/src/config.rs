@@ -15,7 +15,6 @@ pub use crate::machine::apps::Endpoint;
 pub use check::check;
 pub use load::{Loaded, load, read};
 pub use peer::{Peer, PeerLines};
-pub use prefix::Prefix;
 pub use services::{Offer, Place, Use};
 pub use tun::Tun;
 
@@ -25,6 +24,7 @@ use std::time::Duration;
 
 use lockgate_proto::document::{self, Mistake, Mistakes, Table, parse_duration, quoted};
 use lockgate_proto::keys::PublicKey;
+pub use lockgate_proto::prefix::Prefix;
 
 /// A valid configuration. Paths are absolute, or relative to the folder that [`Config::parse`] was given.
 #[derive(Clone, Debug)]

@@ -22,8 +22,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
+use lockgate_proto::prefix::Prefix;
 
-pub use allowed_ip::AllowedIp;
 pub use parse::parse;
 pub use report::{PeerReport, Report};
 
@@ -101,9 +101,9 @@ pub enum Edit {
     /// `replace_allowed_ips`: all of the peer's allowed IPs so far go.
     ReplaceAllowedIps,
     /// `allowed_ip`: from now on this peer's, whoever had it.
-    Allow(AllowedIp),
+    Allow(Prefix),
     /// `allowed_ip` with `-` in front: no longer, if it was this peer's.
-    Disallow(AllowedIp),
+    Disallow(Prefix),
 }
 
 /// What went wrong, as a Linux error number.

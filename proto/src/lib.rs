@@ -14,6 +14,9 @@ pub mod discard;
 pub mod entropy;
 pub mod now;
 pub mod outbox;
+pub mod parcel;
+pub mod prefix;
+pub mod routes;
 
 // The tunnel, bottom up.
 pub mod crypto;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lockgate_proto::document::{Table, parse_duration, quoted};
 use lockgate_proto::keys::PublicKey;
 
+use super::prefix::parse;
 use super::{Prefix, Reader};
 
 /// A peer.
@@ -148,7 +149,7 @@ impl Reader<'_> {
         }
         let mut prefixes = Vec::new();
         for text in texts {
-            match Prefix::parse(text.value) {
+            match parse(text.value) {
                 Err((problem, mend)) => {
                     let problem = format!("{} {problem}", quoted(text.value));
                     self.mistakes.note(text.line, "peer.addresses", problem, mend);

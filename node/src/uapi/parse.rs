@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
 
-use super::{AllowedIp, Change, Edit, Errno, Flaw, LINE, Parsed, PeerChange, Presence, Request};
+use lockgate_proto::prefix::Prefix;
+
+use super::{allowed_ip, Change, Edit, Errno, Flaw, LINE, Parsed, PeerChange, Presence, Request};
 
 /// Reads one request, its empty line included, in time in proportion to its length. What stands behind the empty line is
 /// not looked at.
@@ -124,11 +126,11 @@ fn read_edit(key: &[u8], value: &str) -> Outcome<Edit> {
             .ok_or(invalid("persistent_keepalive_interval is 0 to 65535 seconds")),
         b"replace_allowed_ips" => only_true(value).map(|()| Edit::ReplaceAllowedIps),
         b"allowed_ip" => {
-            let (edit, range): (fn(AllowedIp) -> Edit, _) = match value.strip_prefix('-') {
+            let (edit, range): (fn(Prefix) -> Edit, _) = match value.strip_prefix('-') {
                 Some(range) => (Edit::Disallow, range),
                 None => (Edit::Allow, value),
             };
-            AllowedIp::parse(range).map(edit).ok_or(invalid("allowed_ip is ADDRESS/LENGTH"))
+            allowed_ip::parse(range).map(edit).ok_or(invalid("allowed_ip is ADDRESS/LENGTH"))
         }
         _ => Err(invalid("this key is not one of a peer's")),
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use lockgate_proto::keys::{KEY_HEX_LEN, PresharedKey, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
-use super::AllowedIp;
+use lockgate_proto::prefix::Prefix;
 
 /// The state of a device.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub struct PeerReport {
     /// Seconds between keepalives; 0 is off.
     pub keepalive: u16,
     /// Its allowed IPs, in the order to print.
-    pub allowed_ips: Vec<AllowedIp>,
+    pub allowed_ips: Vec<Prefix>,
 }
 
 /// Longest text of the lines of a device without its peers, and of a peer without its allowed IPs.
@@ -118,7 +118,7 @@ impl PeerReport {
         line(text, format_args!("rx_bytes={}", self.rx_bytes));
         line(text, format_args!("persistent_keepalive_interval={}", self.keepalive));
         for range in &self.allowed_ips {
-            line(text, format_args!("allowed_ip={range}"));
+            line(text, format_args!("allowed_ip={}/{}", range.address(), range.bits()));
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         known.endpoint = Some("[2001:db8::1]:51820".parse().unwrap());
         (known.last_handshake_seconds, known.last_handshake_nanoseconds) = (1_700_000_000, 5);
         (known.tx_bytes, known.rx_bytes, known.keepalive) = (u64::MAX, 92, 25);
-        known.allowed_ips = ["10.0.0.0/8", "::/0"].map(|range| AllowedIp::parse(range).unwrap()).into();
+        known.allowed_ips = ["10.0.0.0/8", "::/0"].map(|range| allowed_ip::parse(range).unwrap()).into();
         let new = PeerReport::new(PublicKey::from_bytes([0xcd; 32]));
         let report = Report {
             private_key: Some(PrivateKey::from_bytes([0x48; 32])),
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_longest_report_fits_the_room_that_was_made_for_it() {
-        let widest = AllowedIp::parse("2001:1111:1111:1111:1111:1111:1111:1111/128").unwrap();
+        let widest = allowed_ip::parse("2001:1111:1111:1111:1111:1111:1111:1111/128").unwrap();
         let peer = || PeerReport {
             endpoint: Some("[fe80:1111:1111:1111:1111:1111:1111:1111%4294967295]:65535".parse().unwrap()),
             last_handshake_seconds: u64::MAX,

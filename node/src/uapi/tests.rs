@@ -258,7 +258,7 @@ fn a_set_of_130_000_ranges_is_read_in_one_go() {
     let Request::Set(changes) = parsed.request else { panic!("a set") };
     let [Change::ReplacePeers, Change::Peer(peer)] = &changes[..] else { panic!("two changes") };
     assert_eq!(peer.edits.len(), 1 + usize::try_from(RANGES).unwrap());
-    let last = AllowedIp::new(std::net::Ipv6Addr::from_bits(u128::from(RANGES - 1) << 64 | 1).into(), 128);
+    let last = Prefix::masked(std::net::Ipv6Addr::from_bits(u128::from(RANGES - 1) << 64 | 1).into(), 128);
     assert!(matches!(peer.edits.last(), Some(Edit::Allow(range)) if Some(*range) == last));
 }
 
@@ -275,7 +275,7 @@ fn a_report_can_be_set_again() {
     peer.preshared_key = Some(PresharedKey::from_hex(KEY).unwrap());
     peer.endpoint = Some("[2001:db8::1]:51820".parse().unwrap());
     peer.keepalive = 25;
-    peer.allowed_ips = ["10.0.0.0/8", "2001:db8::/32"].map(|range| AllowedIp::parse(range).unwrap()).into();
+    peer.allowed_ips = ["10.0.0.0/8", "2001:db8::/32"].map(|range| allowed_ip::parse(range).unwrap()).into();
     let report = Report {
         private_key: Some(PrivateKey::from_hex(KEY).unwrap().clamped()),
         listen_port: 51820,

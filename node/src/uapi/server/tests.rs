@@ -11,7 +11,7 @@ use super::*;
 use crate::machine::poller::Poller;
 use crate::machine::scratch::Scratch;
 use crate::machine::unix;
-use crate::uapi::{AllowedIp, Edit, PeerReport};
+use crate::uapi::{Edit, allowed_ip, PeerReport};
 
 const LONG: Duration = Duration::from_secs(20);
 const KEY: &str = "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493";
@@ -91,7 +91,7 @@ impl Device {
         let mut report = Report { listen_port: self.port, ..Report::default() };
         if self.ranges > 0 {
             let mut peer = PeerReport::new(PublicKey::from_bytes([7; 32]));
-            let range = AllowedIp::parse("10.0.0.0/8").unwrap();
+            let range = allowed_ip::parse("10.0.0.0/8").unwrap();
             peer.allowed_ips = vec![range; self.ranges];
             report.peers.push(peer);
         }
