@@ -78,6 +78,12 @@ pub enum Verb {
         after_help = "Example:\n  lockgate ping edge-south --count 10\n  lockgate ping edge-south/telemetry"
     )]
     Ping(Ping),
+    /// A drop-in WireGuard implementation in user space: one interface, for wg, wg-quick and any WireGuard peer
+    ///
+    /// Without --allow-all no packet passes. Goes to the background once the interface and its socket exist; ends when
+    /// either is deleted.
+    #[command(after_help = "Example:\n  lockgate wg --allow-all wg0 && wg setconf wg0 wg0.conf")]
+    Wg(Wg),
     /// A small ZeroMQ client for trying things out
     #[command(after_help = "Example:\n  lockgate zmq sub tcp://127.0.0.1:5557 --topic temp. --count 3")]
     Zmq(Zmq),
@@ -146,6 +152,20 @@ pub struct Ping {
     /// How long to wait for each answer
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     pub timeout: Duration,
+}
+
+/// Options of `wg`.
+#[derive(Debug, Args)]
+pub struct Wg {
+    /// Stay in the foreground
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Let every packet pass that WireGuard itself lets pass: there are no rules here
+    #[arg(long)]
+    pub allow_all: bool,
+    /// The interface's name; wg0, or wg%d for the first that is free
+    #[arg(value_name = "IFNAME")]
+    pub interface: String,
 }
 
 /// Options of `zmq`.

@@ -1,6 +1,6 @@
 //! The verbs, one file each, and what they share: how a verb prints and how it fails.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ mod ping;
 mod pubkey;
 mod status;
 mod up;
+mod wg;
 mod zmq;
 
 /// Runs the verb of `cli`.
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Keygen(options) => keygen::run(&options, &common),
         Verb::Pubkey => pubkey::run(&common),
         Verb::Init(options) => init::run(&options, &common),
+        Verb::Wg(options) => wg::run(&options),
         Verb::Zmq(options) => zmq::run(options, &common),
     }
 }
@@ -132,6 +134,14 @@ fn mistaken(mistakes: &[Mistake]) -> Failure {
     Failure::failed(text, "")
 }
 
+/// The complaint where the system has no more.
+fn out_of(error: &io::Error) -> Failure {
+    Failure::failed(
+        format!("the system gives no more descriptors or threads: {error}"),
+        "raise the limits (ulimit -n, -u)",
+    )
+}
+
 /// The complaint about a file that could not be written.
 fn unwritable(path: &Path, error: &io::Error, mend_existing: &str) -> Failure {
     let what = format!("{}: {error}", path.display());
@@ -144,6 +154,14 @@ fn unwritable(path: &Path, error: &io::Error, mend_existing: &str) -> Failure {
             Failure::failed(what, "choose a folder that you may write to, or run as its owner")
         }
         _ => Failure::failed(what, "name another file"),
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::new();
+        self.report(&mut text);
+        f.write_str(String::from_utf8_lossy(&text).trim_end())
     }
 }
 

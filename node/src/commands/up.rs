@@ -1,5 +1,7 @@
 //! `up`: runs the node in the foreground.
 
+mod interface;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use lockgate_proto::policy::Policy;
 use lockgate_proto::rules::Rules;
 
 use super::check::as_warning;
-use super::{Failure, mistaken};
+use super::{Failure, mistaken, out_of};
 use crate::cli::Common;
 use crate::config::{self, Config, Endpoint, Loaded, Place};
 use crate::control;
@@ -23,7 +25,7 @@ use crate::machine::poller::Poller;
 use crate::machine::signals::Signals;
 use crate::machine::udp::Udp;
 use crate::machine::{entropy, files, files_write, host};
-use crate::node::{Ingredients, Neighbour, Node};
+use crate::node::{Gate, Ingredients, Neighbour, Node};
 
 /// UDP payload that crosses any Ethernet over IPv6: 1500 bytes less 40 and 8.
 pub(super) const UDP_PAYLOAD: usize = 1452;
@@ -85,14 +87,17 @@ fn assemble(loaded: Loaded) -> Result<EventLoop, Failure> {
     let locals = Locals::new(poller, dialed.collect());
     let spin = config.spin.unwrap_or(if host::processors() > 1 { SPIN } else { Duration::ZERO });
     let reload = config.policy.clone().map(|path| reload(path, config.clone()));
+    let tun = loaded.config.tun.as_ref().map(|tun| interface::raise(tun, config)).transpose()?;
     let node = node(loaded, &clock)?;
     let parts = Parts {
         node,
         clock,
-        udp,
+        udp: Some(udp),
+        tun,
         locals,
         entrances,
         control: Some(control),
+        uapi: None,
         signals: Some(signals),
         stop: None,
         spin,
@@ -112,6 +117,7 @@ fn node(loaded: Loaded, clock: &Clock) -> Result<Node, Failure> {
             endpoint: peer.endpoint,
             keepalive: peer.keepalive,
         },
+        addresses: peer.addresses.clone(),
     });
     let offers = config.offers.iter().map(|offer| Offer {
         service: offer.service.as_str().into(),
@@ -124,14 +130,22 @@ fn node(loaded: Loaded, clock: &Clock) -> Result<Node, Failure> {
         service: wanted.service.as_str().into(),
         from: wanted.from.as_ref().map(|from| from.iter().map(|name| name.as_str().into()).collect()),
     });
+    let rules = Arc::new(rules);
+    let name: Arc<str> = config.name.as_str().into();
+    let gate = match &config.tun {
+        Some(_) => Gate::policy(name.clone(), rules.clone(), entropy::seed()),
+        None => Gate::NoTun,
+    };
     let ingredients = Ingredients {
-        name: config.name.as_str().into(),
-        identity,
+        name,
+        identity: Some(identity),
+        addresses: config.addresses.clone(),
+        gate,
         randomness: entropy::randomness(),
         peers: peers.collect(),
         offers: offers.collect(),
         uses: uses.collect(),
-        rules: Arc::new(rules),
+        rules,
         link_mtu: link_mtu(UDP_PAYLOAD),
         base: clock.std_base(),
     };
@@ -185,11 +199,4 @@ fn read_policy(path: &Path) -> Result<Policy, String> {
 fn unbound(error: impl std::fmt::Display) -> Failure {
     // Its text brings the hint.
     Failure::failed(error, "")
-}
-
-fn out_of(error: &std::io::Error) -> Failure {
-    Failure::failed(
-        format!("the system gives no more descriptors or threads: {error}"),
-        "raise the limits (ulimit -n, -u)",
-    )
 }

@@ -27,6 +27,13 @@ pub fn randomness() -> Randomness {
     Randomness { secret: Box::new(OsEntropy), public: Box::new(OsEntropy) }
 }
 
+/// A number that nobody else can know: for tables that others must not fill to their liking.
+pub fn seed() -> u128 {
+    let mut bytes = [0; 16];
+    OsEntropy.fill(&mut bytes);
+    u128::from_le_bytes(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,121 @@
+//! `wg`: one interface, driven by `wg` and `wg-quick` through its configuration socket, for any WireGuard peer.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_proto::rules::Rules;
+
+use super::up::{SPIN, UDP_PAYLOAD, link_mtu};
+use super::{Failure, out_of};
+use crate::cli::Wg;
+use crate::event_loop::{EventLoop, Interface, Parts};
+use crate::machine::clock::Clock;
+use crate::machine::daemon::{self, Inherited, Output, Ready};
+use crate::machine::locals::Locals;
+use crate::machine::netlink::Monitor;
+use crate::machine::poller::Poller;
+use crate::machine::signals::Signals;
+use crate::machine::tun::Tun;
+use crate::machine::unix::UnixSocket;
+use crate::machine::{entropy, host};
+use crate::node::{Gate, Ingredients, Node};
+use crate::uapi::server::{self, FOLDER, Patience};
+
+/// Runs the interface until it or its socket is deleted, or a signal comes; in the background unless told otherwise.
+pub(super) fn run(options: &Wg) -> Result<(), Failure> {
+    host::raise_descriptor_limit();
+    let Inherited { tun, uapi, ready } = Inherited::take().map_err(plain)?;
+    if !options.allow_all {
+        tracing::warn!("no rules: no packet passes (--allow-all lets every packet of the peers pass)");
+    }
+    if options.foreground || daemon::wants_foreground() {
+        let started = open(options, tun, uapi).and_then(|(tun, socket)| assemble(options, tun, socket));
+        return match (started, ready) {
+            (Ok(event_loop), ready) => {
+                ready.map(Ready::at_work);
+                serve(event_loop, &options.interface)
+            }
+            (Err(failure), ready) => {
+                ready.map(|ready| ready.gave_up(&failure.to_string()));
+                Err(failure)
+            }
+        };
+    }
+    let (tun, socket) = open(options, tun, uapi)?;
+    let descriptor = socket.duplicate().map_err(|error| out_of(&error))?;
+    daemon::start(tun.as_fd(), descriptor.as_fd(), Output::from_env()).map_err(plain)?;
+    socket.hand_over();
+    Ok(())
+}
+
+fn serve(event_loop: EventLoop, interface: &str) -> Result<(), Failure> {
+    tracing::info!(interface, "ready");
+    event_loop.run().map_err(|error| Failure::failed(format!("the event loop failed: {error}"), ""))?;
+    tracing::info!(interface, "stopped");
+    Ok(())
+}
+
+/// The device and the socket: those that were handed over, or new ones.
+fn open(
+    options: &Wg,
+    tun: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
+) -> Result<(Tun, UnixSocket), Failure> {
+    let tun = match tun {
+        Some(descriptor) => Tun::from_fd(descriptor).map_err(plain)?,
+        None => Tun::create(&options.interface).map_err(plain)?,
+    };
+    let socket = match socket {
+        Some(descriptor) => UnixSocket::adopt(descriptor)
+            .map_err(|error| Failure::failed(format!("WG_UAPI_FD is no listening socket: {error}"), "unset it"))?,
+        None => server::bind(Path::new(FOLDER), tun.name()).map_err(plain)?,
+    };
+    Ok((tun, socket))
+}
+
+fn assemble(options: &Wg, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failure> {
+    let clock = Clock::start();
+    let poller = Poller::new().map_err(|error| out_of(&error))?;
+    let waker = poller.waker();
+    let uapi = server::serve(socket, waker.clone(), Patience::default()).map_err(plain)?;
+    let signals = Signals::catch(waker).map_err(|error| out_of(&error))?;
+    let monitor = Monitor::open().inspect_err(|error| tracing::debug!(%error, "the interface is asked instead")).ok();
+    let ingredients = Ingredients {
+        name: tun.name().into(),
+        identity: None,
+        addresses: Vec::new(),
+        gate: if options.allow_all { Gate::Open } else { Gate::Shut },
+        randomness: entropy::randomness(),
+        peers: Vec::new(),
+        offers: Vec::new(),
+        uses: Vec::new(),
+        rules: Arc::new(Rules::nothing()),
+        link_mtu: link_mtu(UDP_PAYLOAD),
+        base: clock.std_base(),
+    };
+    let node = Node::new(ingredients, clock.now())
+        .map_err(|(peer, error)| Failure::failed(format!("peer {peer}: {error}"), ""))?;
+    let parts = Parts {
+        node,
+        clock,
+        udp: None,
+        tun: Some(Interface { tun, monitor, follow: Some(0) }),
+        locals: Locals::new(poller, Vec::new()),
+        entrances: Vec::new(),
+        control: None,
+        uapi: Some(uapi),
+        signals: Some(signals),
+        stop: None,
+        spin: if host::processors() > 1 { SPIN } else { Duration::ZERO },
+        tap: None,
+        reload: None,
+    };
+    EventLoop::new(parts).map_err(|error| out_of(&error))
+}
+
+/// Its text brings the hint.
+fn plain(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(error, "")
+}
