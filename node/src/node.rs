@@ -184,7 +184,7 @@ impl Node {
     ) -> Result<(), Discard> {
         let received = self.device.handle_datagram(from, datagram, now, out)?;
         match received.content {
-            Content::Nothing => Ok(()),
+            Content::Nothing | Content::Echo(_) => Ok(()),
             Content::Ip(_) => Err(Discard::NoTun),
             Content::Link(frame) => {
                 let link = received.peer.and_then(|peer| self.links.get(&peer));
@@ -293,7 +293,7 @@ impl Node {
 
     /// This node's public key.
     pub fn public_key(&self) -> PublicKey {
-        self.device.public_key()
+        self.device.public_key().expect("a node begins with its key and keeps one")
     }
 
     /// The peers, in the order of the configuration.
