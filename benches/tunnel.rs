@@ -80,7 +80,7 @@ impl Pair {
         };
         let (mut one, mut two) = (device(1), device(2));
         let config = |of: &Device, host| PeerConfig {
-            public_key: of.public_key(),
+            public_key: of.public_key().expect("a key"),
             preshared_key: None,
             endpoint: Some(address(host)),
             keepalive: None,
@@ -93,7 +93,7 @@ impl Pair {
     /// Lets the next initiation be a new one: the peer is removed and added again.
     fn forget_attempt(&mut self) {
         let config = PeerConfig {
-            public_key: self.two.public_key(),
+            public_key: self.two.public_key().expect("a key"),
             preshared_key: None,
             endpoint: Some(address(2)),
             keepalive: None,

@@ -33,7 +33,7 @@ discards! {
     RateLimited => "rate_limited",
     /// Encrypted under another key, or altered on the way.
     NotAuthentic => "not_authentic",
-    /// A handshake that would agree on an all-zero secret.
+    /// A handshake that would agree on an all-zero secret, or anything for a peer whose key is of low order.
     LowOrder => "low_order",
     /// An initiation by a key that is not one of our peers.
     UnknownPeer => "unknown_peer",
@@ -47,7 +47,7 @@ discards! {
     Replayed => "replayed",
     /// For a session that is past its time or its number of packets.
     Expired => "expired",
-    /// An authentic payload that is neither an IP packet nor a link frame, or does not hold what its length says.
+    /// An authentic payload that is neither an IP packet nor a frame of ours, or does not hold what its length says.
     UnknownPayload => "unknown_payload",
     /// Larger than any datagram can be.
     Oversized => "oversized",
@@ -69,6 +69,18 @@ discards! {
     BadOffload => "bad_offload",
     /// Marked by a congested router on the way, for a transport that knows no such marks (RFC 6040).
     CongestedInVain => "congested_in_vain",
+    /// An IP packet whose source address belongs to another peer, or to none.
+    ForeignSource => "foreign_source",
+    /// Before this device has a key.
+    NoIdentity => "no_identity",
+    /// While this device rests.
+    Stopped => "stopped",
+    /// For an address that no peer has.
+    NoRoute => "no_route",
+    /// Refused by the rules for packets.
+    Denied => "denied",
+    /// The tunnel's own datagram, come out of its own TUN device: the route to the peer leads into the tunnel.
+    RoutingLoop => "routing_loop",
 }
 
 impl Discard {

@@ -173,6 +173,12 @@ impl PublicKey {
     pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
         &self.0
     }
+
+    /// Whether every private key agrees with this one on the same, all-zero secret: it is nobody's. Costs an X25519.
+    pub fn is_low_order(&self) -> bool {
+        // Scalars are clamped to multiples of the cofactor, so any one of them finds a low-order point out.
+        PrivateKey::from_bytes([1; KEY_LEN]).agree(self).is_none()
+    }
 }
 
 impl PartialEq for PublicKey {
@@ -222,6 +228,11 @@ impl PresharedKey {
     /// What WireGuard mixes in where no key was shared: all zero.
     pub fn absent() -> Self {
         Self::from_bytes([0; KEY_LEN])
+    }
+
+    /// Whether this is [`PresharedKey::absent`].
+    pub fn is_absent(&self) -> bool {
+        self.0.ct_eq(&[0; KEY_LEN]).into()
     }
 
     /// A new key.
@@ -376,7 +387,9 @@ mod tests {
             hex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
         ] {
             assert!(private.agree(&PublicKey::from_bytes(point)).is_none(), "{point:02x?}");
+            assert!(PublicKey::from_bytes(point).is_low_order(), "{point:02x?}");
         }
+        assert!(!private.public().is_low_order());
     }
 
     #[test]

@@ -67,6 +67,16 @@ impl Identity {
         self.own.public
     }
 
+    /// Our private key; dropping it wipes it.
+    pub fn private(&self) -> PrivateKey {
+        self.own.private.clone()
+    }
+
+    /// Whether `peer` is somebody.
+    pub fn knows(&self, peer: &PublicKey) -> bool {
+        self.peers.contains_key(peer)
+    }
+
     /// Makes `peer` somebody whose initiations are read.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::keys::{PresharedKey, PublicKey};
 use crate::noise::Initiator;
 use crate::noise::tai64n::Tai64n;
 use crate::now::{Moment, Now};
+use crate::outbox::Path;
 
 /// Initiations cross within one round trip, and few take longer than this.
 const CROSSING: Duration = Duration::from_secs(1);
@@ -67,8 +68,10 @@ pub struct Peer {
     pub key: PublicKey,
     /// Mixed into every handshake; all zero where none was agreed.
     pub preshared: PresharedKey,
-    /// Where its last authentic packet came from, or where the operator said it is.
-    pub endpoint: Option<SocketAddr>,
+    /// The way that its last authentic packet came, or to where the operator said it is.
+    pub path: Option<Path>,
+    /// Where the operator said it is.
+    pub configured: Option<SocketAddr>,
     /// Its sessions.
     pub keyring: Keyring,
     /// The initiation that is out.
@@ -89,6 +92,8 @@ pub struct Peer {
     pub scheduled: Option<(Moment, Wake)>,
     /// Bytes of authentic datagrams received.
     pub received: u64,
+    /// Authentic data packets received.
+    pub received_packets: u64,
     /// Bytes of datagrams sent.
     pub sent: u64,
     /// When the last initiation was sent.
@@ -104,7 +109,8 @@ impl Peer {
         Self {
             key,
             preshared,
-            endpoint,
+            path: endpoint.map(Path::from),
+            configured: endpoint,
             keyring: Keyring::default(),
             attempt: None,
             timers: Timers::default(),
@@ -115,12 +121,32 @@ impl Peer {
             round_trip: None,
             scheduled: None,
             received: 0,
+            received_packets: 0,
             sent: 0,
             last_initiation_sent: None,
             last_timestamp_sent: None,
             last_timestamp_received: None,
             last_initiation_received: None,
         }
+    }
+
+    /// Where it is.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        self.path.map(|path| path.remote)
+    }
+
+    /// Leaves it to the routing table again which of our addresses it is reached from.
+    pub fn forget_source(&mut self) {
+        if let Some(path) = &mut self.path {
+            path.source = None;
+        }
+    }
+
+    /// The way for the next initiation. Two ends that move at once lose each other where they last were; so the second half of
+    /// the attempts goes to where the operator said the peer is.
+    pub fn calling_path(&self) -> Option<Path> {
+        let configured = self.configured.filter(|_| self.timers.is_late_attempt());
+        configured.filter(|configured| self.remote() != Some(*configured)).map(Path::from).or(self.path)
     }
 
     /// The timestamp of the next initiation.

@@ -15,6 +15,7 @@ use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::{Envelope, Outbox};
+use lockgate_proto::prefix::Prefix;
 
 const COOKIE_REPLY: usize = 64;
 const INITIATION: usize = 148;
@@ -87,6 +88,7 @@ impl Pair {
             keepalive: None,
         };
         let peer = ours.add_peer(config, now).expect("a good peer");
+        ours.add_allowed_ip(peer, Prefix::LEAST);
         let theirs = Tunn::new(their_secret, our_public, preshared, None, 7, limiter);
         Self {
             ours,
@@ -132,7 +134,7 @@ impl Pair {
         assert_eq!(received.peer, Some(self.peer));
         match received.content {
             Content::Ip(packet) => self.at_ours.push(packet.to_vec()),
-            Content::Link(link) => panic!("they cannot make link frames: {link:?}"),
+            Content::Link(_) | Content::Echo(_) => panic!("they cannot make such frames"),
             Content::Nothing => {}
         }
         Ok(())

@@ -109,6 +109,11 @@ impl Reader<'_> {
             );
             return None;
         };
+        if key.is_low_order() {
+            let problem = "this key is of low order: anyone can read what is sealed to it";
+            table.note("public_key", problem, mend, self.mistakes);
+            return None;
+        }
         let line = text.line;
         if let Some(first) = taken.keys.iter().find(|(_, known)| *known == key).map(|(line, _)| *line) {
             let problem = format!("two peers with one key: the other is in line {first}");

@@ -1,30 +1,36 @@
 //! Handshakes with peers: begun, answered, finished.
 
-use core::net::SocketAddr;
-
 use super::{Core, Device, Event, PeerId};
 use crate::discard::Discard;
 use crate::noise::{Initiator, Responder};
 use crate::now::{Moment, Now};
-use crate::outbox::{Envelope, Outbox};
+use crate::outbox::{Envelope, Outbox, Path};
 use crate::peer::limits::{Admission, Proof};
 use crate::peer::session::{Role, Session};
 use crate::peer::{Attempt, Peer, Reach, timers};
 use crate::wire::{self, COOKIE_REPLY_LEN, INITIATION_LEN, Initiation, Macs, RESPONSE_LEN, Response};
 
+/// The type-of-service byte of handshake messages: DSCP AF41 (RFC 2597), as in the kernel.
+const HANDSHAKE_TOS: u8 = 34 << 2;
+
+fn envelope(path: Path) -> Envelope {
+    Envelope { path, tos: HANDSHAKE_TOS }
+}
+
 impl Device {
     /// Somebody wants a session. What costs least is checked first.
     pub(super) fn initiation(
         &mut self,
-        from: SocketAddr,
+        from: Path,
         message: &Initiation<'_>,
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<PeerId, Discard> {
         let core = &mut self.core;
-        core.guard.check_mac1(&message.macs)?;
+        core.check_mac1(&message.macs)?;
         core.admit(from, message.sender, &message.macs, now, out)?;
-        let responder = Responder::read(&core.identity, &mut *core.randomness.secret, message.noise)?;
+        let own = core.own.as_ref().ok_or(Discard::NoIdentity)?;
+        let responder = Responder::read(&own.identity, &mut *core.randomness.secret, message.noise)?;
         let id = *self.by_key.get(&responder.remote()).ok_or(Discard::UnknownPeer)?;
         let peer = self.peers.get_mut(&id).expect("keys only name live peers");
         peer.accept_initiation(responder.timestamp(), now)?;
@@ -40,13 +46,13 @@ impl Device {
     /// Somebody grants us one.
     pub(super) fn response(
         &mut self,
-        from: SocketAddr,
+        from: Path,
         message: &Response<'_>,
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<PeerId, Discard> {
         let core = &mut self.core;
-        core.guard.check_mac1(&message.macs)?;
+        core.check_mac1(&message.macs)?;
         let id = core.indices.get(message.receiver).ok_or(Discard::UnknownIndex)?;
         let peer = self.peers.get_mut(&id).expect("indices only name live peers");
         let attempt = peer.attempt.as_mut().filter(|attempt| attempt.local == message.receiver);
@@ -101,42 +107,50 @@ impl Core {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        self.callable(peer)?;
+        let path = peer.calling_path().ok_or(Discard::NoEndpoint)?;
         self.drop_attempt(peer);
         let mut noise = [0; wire::NOISE_INITIATION_LEN];
         let stamp = peer.stamp(now);
+        let own = self.own.as_ref().ok_or(Discard::NoIdentity)?;
         let initiator =
-            Initiator::begin(&self.identity, &peer.key, stamp, &mut *self.randomness.secret, &mut noise)?;
+            Initiator::begin(&own.identity, &peer.key, stamp, &mut *self.randomness.secret, &mut noise)?;
         let local = self.indices.allocate(id, &mut *self.randomness.public);
         peer.attempt = Some(Attempt { initiator, local, sent: now.instant });
         peer.last_initiation_sent = Some(now.instant);
         peer.timers.initiation_sent(timers::jitter(&mut *self.randomness.public), now);
         self.schedule(id, peer);
         peer.sent += INITIATION_LEN as u64;
-        out.datagram(&Envelope::to(endpoint), INITIATION_LEN, |slot| {
+        out.datagram(&envelope(path), INITIATION_LEN, |slot| {
             wire::write_initiation(slot, local, &noise);
             peer.closer.close(slot, now);
             Ok(())
         })
     }
 
+    fn check_mac1(&self, macs: &Macs<'_>) -> Result<(), Discard> {
+        self.own.as_ref().ok_or(Discard::NoIdentity)?.guard.check_mac1(macs)
+    }
+
     /// Whether this handshake message is worth its arithmetic. If its sender must first prove its address, it is told how.
     fn admit(
         &mut self,
-        from: SocketAddr,
+        from: Path,
         sender: u32,
         macs: &Macs<'_>,
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        let proof = if self.guard.check_mac2(macs, from, now) { Proof::Given } else { Proof::Missing };
-        match self.limits.admit(from, proof, now) {
+        let own = self.own.as_mut().ok_or(Discard::NoIdentity)?;
+        let remote = from.remote;
+        let proof = if own.guard.check_mac2(macs, remote, now) { Proof::Given } else { Proof::Missing };
+        match self.limits.admit(remote, proof, now) {
             Admission::Handshake => Ok(()),
             Admission::Nothing => Err(Discard::RateLimited),
             Admission::Cookie => {
-                let (guard, secret) = (&mut self.guard, &mut *self.randomness.secret);
-                out.datagram(&Envelope::to(from), COOKIE_REPLY_LEN, |slot| {
-                    guard.reply(slot, sender, macs, from, secret, now);
+                let secret = &mut *self.randomness.secret;
+                out.datagram(&envelope(from), COOKIE_REPLY_LEN, |slot| {
+                    own.guard.reply(slot, sender, macs, remote, secret, now);
                     Ok(())
                 })?;
                 Err(Discard::CookieSent)
@@ -146,15 +160,15 @@ impl Core {
 
     /// Both sides began at once, and ours is the greater key: the peer has our initiation or soon will, and its own needs no
     /// answer. One that moved may not have it.
-    fn insists(&self, peer: &Peer, from: SocketAddr, now: Now) -> bool {
-        self.identity.public() > peer.key && peer.endpoint == Some(from) && peer.began_lately(now)
+    fn insists(&self, peer: &Peer, from: Path, now: Now) -> bool {
+        self.public_key() > Some(peer.key) && peer.remote() == Some(from.remote) && peer.began_lately(now)
     }
 
     /// Both sides began at once (the session that waits is younger than our attempt), and ours is the lesser key: we use our
     /// own session only until the peer uses its own, so that both come to use one. Our initiation is not given up before
     /// that: the kernel and wireguard-go forget theirs when they read ours, and never use theirs.
     fn gives_way(&self, peer: &Peer, sent: Moment) -> bool {
-        self.identity.public() < peer.key && peer.keyring.waits_since(sent)
+        self.public_key() < Some(peer.key) && peer.keyring.waits_since(sent)
     }
 
     fn answer(
@@ -175,9 +189,9 @@ impl Core {
         peer.timers.session_added(now);
         peer.timers.packet_sent(now);
         self.schedule(id, peer);
-        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
+        let path = peer.path.ok_or(Discard::NoEndpoint)?;
         peer.sent += RESPONSE_LEN as u64;
-        out.datagram(&Envelope::to(endpoint), RESPONSE_LEN, |slot| {
+        out.datagram(&envelope(path), RESPONSE_LEN, |slot| {
             wire::write_response(slot, local, remote, &noise);
             peer.closer.close(slot, now);
             Ok(())
@@ -194,12 +208,15 @@ impl Core {
     }
 
     /// Something authentic came from a peer: that is where it is.
-    pub(super) fn authentic(&mut self, id: PeerId, peer: &mut Peer, from: SocketAddr, len: usize, now: Now) {
+    pub(super) fn authentic(&mut self, id: PeerId, peer: &mut Peer, from: Path, len: usize, now: Now) {
         peer.received += len as u64;
         peer.timers.packet_received(now);
-        if peer.endpoint != Some(from) {
-            let before = peer.endpoint.replace(from);
-            self.tell(Event::Moved { peer: id, from: before, to: from });
+        if peer.path == Some(from) {
+            return;
+        }
+        let before = peer.path.replace(from).map(|path| path.remote);
+        if before != Some(from.remote) {
+            self.tell(Event::Moved { peer: id, from: before, to: from.remote });
         }
     }
 }

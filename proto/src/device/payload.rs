@@ -6,11 +6,10 @@
 //! 0x10 | length (2, big endian) | datagram (length) | zero padding
 //! ```
 
-use alloc::vec;
-use alloc::vec::Vec;
-
+use super::echo::{ECHO_FRAME, Frame};
 use super::{Content, LinkDatagram};
 use crate::discard::Discard;
+use crate::parcel::Parcel;
 use crate::wire::{DATA_OVERHEAD, MAX_DATAGRAM};
 
 /// The first byte of a link frame: version nibble 1.
@@ -34,54 +33,38 @@ pub const fn max_link_datagram(udp_payload: usize) -> usize {
     if datagram > u16::MAX as usize { u16::MAX as usize } else { datagram }
 }
 
-/// A payload to send.
-#[derive(Clone, Copy)]
-pub(super) enum Payload<'p> {
-    Keepalive,
-    Ip(&'p [u8]),
-    Link(&'p [u8]),
-    /// Written and padded before, while there was no session.
-    Staged(&'p [u8]),
+/// How many bytes a payload of `len` has as sent: padded to 16, but by padding never beyond the MTU.
+///
+/// # Errors
+/// [`Discard::Oversized`].
+pub(super) fn padded(len: usize, mtu: usize) -> Result<usize, Discard> {
+    if len > MAX_PAYLOAD {
+        return Err(Discard::Oversized);
+    }
+    Ok(len.next_multiple_of(PADDING).min(mtu.min(MAX_PAYLOAD)).max(len))
 }
 
-impl Payload<'_> {
-    /// Its length as sent: padded to 16, but by padding never beyond the MTU.
-    pub(super) fn len(self, mtu: usize) -> Result<usize, Discard> {
-        let len = match self {
-            Self::Keepalive => 0,
-            Self::Staged(padded) => return Ok(padded.len()),
-            Self::Ip(packet) => packet.len(),
-            Self::Link(datagram) => LINK_OVERHEAD + datagram.len(),
-        };
-        if len > MAX_PAYLOAD {
-            return Err(Discard::Oversized);
-        }
-        Ok(len.next_multiple_of(PADDING).min(mtu.min(MAX_PAYLOAD)).max(len))
+/// A link datagram on its way.
+pub(super) struct LinkFrame<'p>(pub(super) &'p [u8]);
+
+impl Parcel for LinkFrame<'_> {
+    fn count(&self) -> usize {
+        1
     }
 
-    /// Writes it, and zeroes behind it.
-    pub(super) fn write(self, slot: &mut [u8]) {
-        let written = match self {
-            Self::Keepalive => 0,
-            Self::Ip(bytes) | Self::Staged(bytes) => {
-                slot[..bytes.len()].copy_from_slice(bytes);
-                bytes.len()
-            }
-            Self::Link(datagram) => {
-                let len = u16::try_from(datagram.len()).expect("a payload is shorter than 64 KiB");
-                slot[0] = LINK_FRAME;
-                slot[1..LINK_OVERHEAD].copy_from_slice(&len.to_be_bytes());
-                slot[LINK_OVERHEAD..][..datagram.len()].copy_from_slice(datagram);
-                LINK_OVERHEAD + datagram.len()
-            }
-        };
-        slot[written..].fill(0);
+    fn len(&self, _: usize) -> usize {
+        LINK_OVERHEAD + self.0.len()
     }
 
-    pub(super) fn to_staged(self, len: usize) -> Vec<u8> {
-        let mut padded = vec![0; len];
-        self.write(&mut padded);
-        padded
+    fn write(&self, _: usize, slot: &mut [u8]) {
+        let len = u16::try_from(self.0.len()).expect("a payload is shorter than 64 KiB");
+        slot[0] = LINK_FRAME;
+        slot[1..LINK_OVERHEAD].copy_from_slice(&len.to_be_bytes());
+        slot[LINK_OVERHEAD..].copy_from_slice(self.0);
+    }
+
+    fn tos(&self) -> u8 {
+        0
     }
 }
 
@@ -93,6 +76,10 @@ pub(super) fn classify(payload: &mut [u8]) -> Result<Content<'_>, Discard> {
     let content = match payload.first() {
         None => Some(Content::Nothing),
         Some(&LINK_FRAME) => link(payload).map(|datagram| Content::Link(LinkDatagram(datagram))),
+        Some(&ECHO_FRAME) => Frame::parse(payload).map(|frame| match frame {
+            Frame::Request(_) => Content::Nothing,
+            Frame::Answer(echo) => Content::Echo(echo),
+        }),
         Some(first) => match first >> 4 {
             4 => trimmed(payload, 2, 0, 20).map(Content::Ip),
             6 => trimmed(payload, 4, 40, 40).map(Content::Ip),
@@ -120,6 +107,8 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
 
     #[test]
     fn payload_is_padded_to_16_but_never_beyond_the_mtu() {
@@ -137,17 +126,17 @@ mod tests {
             (MAX_PAYLOAD - 1, 65_535, MAX_PAYLOAD),
             (MAX_PAYLOAD, 65_535, MAX_PAYLOAD),
         ] {
-            assert_eq!(Payload::Ip(&vec![1; len]).len(mtu), Ok(padded), "length {len} mtu {mtu}");
+            assert_eq!(super::padded(len, mtu), Ok(padded), "length {len} mtu {mtu}");
         }
-        assert_eq!(Payload::Ip(&vec![1; MAX_PAYLOAD + 1]).len(1420), Err(Discard::Oversized));
-        assert_eq!(Payload::Link(&vec![1; 100_000]).len(1420), Err(Discard::Oversized));
+        assert_eq!(padded(MAX_PAYLOAD + 1, 1420), Err(Discard::Oversized));
+        assert_eq!(padded(usize::MAX, 1420), Err(Discard::Oversized));
     }
 
     #[test]
     fn the_largest_link_datagram_fits_padded() {
         for udp_payload in [0, 31, 32, 48, 51, 1200, 1280, 1452, 1472, 9000, MAX_DATAGRAM] {
             let most = max_link_datagram(udp_payload);
-            let len = Payload::Link(&vec![1; most]).len(65_535).unwrap() + DATA_OVERHEAD;
+            let len = padded(LINK_OVERHEAD + most, 65_535).unwrap() + DATA_OVERHEAD;
             assert!(len <= udp_payload || most == 0, "udp payload {udp_payload}: {most} makes {len}");
             assert!(len + PADDING > udp_payload, "udp payload {udp_payload}: {most} wastes");
         }
@@ -158,10 +147,11 @@ mod tests {
     fn a_link_frame_is_read_back_without_its_padding() {
         for len in [0, 1, 12, 13, 14, 1200] {
             let datagram = vec![0xc0; len];
-            let payload = Payload::Link(&datagram);
-            let mut staged = payload.to_staged(payload.len(1420).unwrap());
-            assert_eq!(staged.len() % PADDING, 0);
-            assert_eq!(classify(&mut staged), Ok(Content::Link(LinkDatagram(&datagram))), "length {len}");
+            let frame = LinkFrame(&datagram);
+            let mut payload: Vec<u8> = vec![0; padded(frame.len(0), 1420).unwrap()];
+            frame.write(0, &mut payload[..frame.len(0)]);
+            assert_eq!(payload.len() % PADDING, 0);
+            assert_eq!(classify(&mut payload), Ok(Content::Link(LinkDatagram(&datagram))), "length {len}");
         }
     }
 

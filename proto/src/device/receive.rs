@@ -1,28 +1,33 @@
 //! From a peer to us: every datagram that arrives.
 
-use core::net::SocketAddr;
-
+use super::echo::Frame;
 use super::payload::classify;
 use super::{Content, Core, Device, Event, PeerId, Received};
 use crate::discard::Discard;
 use crate::now::Now;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Path};
 use crate::peer::keyring::Confirmation;
 use crate::peer::{Peer, Reach};
 use crate::wire::{self, CookieReply, DATA_OVERHEAD, Data, Message};
 
 impl Device {
-    /// Takes a datagram; what it carried is decrypted in place and borrowed from it.
+    /// Takes a datagram; what it carried is decrypted in place and borrowed from it. `from` is where it came from and, if the
+    /// machine knows, which of our addresses it came to: answers to it, and what is then sent to an authentic sender, go back
+    /// the same way.
     ///
     /// # Errors
     /// Why it went no further. What `datagram` then holds is unspecified.
     pub fn handle_datagram<'d>(
         &mut self,
-        from: SocketAddr,
+        from: impl Into<Path>,
         datagram: &'d mut [u8],
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<Received<'d>, Discard> {
+        if self.core.is_stopped {
+            return Err(Discard::Stopped);
+        }
+        let from = from.into();
         let (peer, content) = match wire::parse(datagram)? {
             Message::Data(message) => self.data(from, message, now, out)?,
             Message::Initiation(message) => (self.initiation(from, &message, now, out)?, Content::Nothing),
@@ -42,7 +47,7 @@ impl Device {
 
     fn data<'d>(
         &mut self,
-        from: SocketAddr,
+        from: Path,
         message: Data<'d>,
         now: Now,
         out: &mut impl Outbox,
@@ -53,6 +58,7 @@ impl Device {
         let payload = session.open(message.counter, message.sealed, now)?;
         let refresh = session.take_refresh(now);
         let len = payload.len() + DATA_OVERHEAD;
+        peer.received_packets += 1;
         self.core.opened(id, peer, from, message.receiver, len, now, out);
         if !payload.is_empty() {
             peer.timers.data_received(now);
@@ -61,8 +67,16 @@ impl Device {
             // The session still serves for 15 seconds; what is sent meanwhile tries again.
             let _ = self.core.begin(id, peer, now, out);
         }
+        if let Some(Frame::Request(request)) = Frame::parse(payload) {
+            // An answer that cannot be sent now is not worth keeping: the peer asks again.
+            let _ = self.core.answer_echo(peer, request, payload.len(), now, out);
+        }
         self.core.schedule(id, peer);
-        Ok((id, classify(payload)?))
+        let content = classify(payload)?;
+        if let Content::Ip(packet) = &content {
+            self.check_source(id, packet)?;
+        }
+        Ok((id, content))
     }
 }
 
@@ -73,7 +87,7 @@ impl Core {
         &mut self,
         id: PeerId,
         peer: &mut Peer,
-        from: SocketAddr,
+        from: Path,
         local: u32,
         len: usize,
         now: Now,

@@ -1,22 +1,24 @@
 //! From us to a peer: payloads, sealed where they leave.
 
-use core::net::SocketAddr;
-use core::time::Duration;
+use alloc::vec;
 
-use super::payload::Payload;
+use super::payload::{LinkFrame, padded};
 use super::{Core, Device, PeerId};
 use crate::discard::Discard;
 use crate::now::Now;
 use crate::outbox::{Envelope, Outbox};
+use crate::parcel::{Parcel, Single};
 use crate::peer::Peer;
 use crate::wire::{DATA_HEADER_LEN, DATA_OVERHEAD};
+
+/// What of an inner type-of-service byte shows outside (RFC 6040): congestion is the network's business, the DSCP is not.
+const ECN: u8 = 0b11;
 
 impl Device {
     /// Sends one link datagram to a peer. Without a session it waits for one, and a handshake begins.
     ///
     /// # Errors
-    /// [`Discard::NoSuchPeer`], [`Discard::NoEndpoint`] and [`Discard::Oversized`] concern this datagram;
-    /// [`Discard::StagedTooLong`] says that the oldest of those that wait was lost to make room for it.
+    /// As [`Device::send_packets`].
     pub fn send_link(
         &mut self,
         peer: PeerId,
@@ -24,13 +26,13 @@ impl Device {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        self.send(peer, Payload::Link(datagram), now, out)
+        self.send_packets(peer, &LinkFrame(datagram), now, out)
     }
 
     /// Sends one IP packet to a peer. Without a session it waits for one, and a handshake begins.
     ///
     /// # Errors
-    /// As [`Device::send_link`].
+    /// As [`Device::send_packets`].
     pub fn send_ip(
         &mut self,
         peer: PeerId,
@@ -38,18 +40,25 @@ impl Device {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        self.send(peer, Payload::Ip(packet), now, out)
+        self.send_packets(peer, &Single(packet), now, out)
     }
 
-    fn send(
+    /// Sends packets of one flow to a peer, each written and sealed in its place in `out`; the outer ECN bits are the inner ones.
+    /// Without a session they wait for one, and a handshake begins.
+    ///
+    /// # Errors
+    /// [`Discard::NoSuchPeer`], [`Discard::NoEndpoint`], [`Discard::NoIdentity`], [`Discard::Stopped`] and [`Discard::LowOrder`] (a
+    /// mute peer) concern them all; [`Discard::Oversized`] and what `out` says concern one, and those before it were sent;
+    /// [`Discard::StagedTooLong`] says that the oldest of those that wait were lost to make room.
+    pub fn send_packets(
         &mut self,
         peer: PeerId,
-        payload: Payload<'_>,
+        parcel: &impl Parcel,
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
         let state = self.peers.get_mut(&peer).ok_or(Discard::NoSuchPeer)?;
-        self.core.send(peer, state, payload, now, out)
+        self.core.send(peer, state, parcel, now, out)
     }
 }
 
@@ -58,28 +67,73 @@ impl Core {
         &mut self,
         id: PeerId,
         peer: &mut Peer,
-        payload: Payload<'_>,
+        parcel: &impl Parcel,
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        let len = payload.len(self.mtu)?;
-        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
-        let (is_ready, is_new) = (peer.keyring.is_ready(now), !matches!(payload, Payload::Staged(_)));
-        if is_ready && is_new {
-            self.flush(id, peer, now, out);
+        self.flush(id, peer, now, out);
+        if !peer.staged.is_empty() || !peer.keyring.is_ready(now) {
+            return self.stage(id, peer, parcel, now, out);
         }
-        if !is_ready || is_new && !peer.staged.is_empty() {
-            let lost = peer.staged.push(payload.to_staged(len));
-            if !is_ready {
-                // The packet waits already; an initiation that found no room is sent again when its answer is overdue.
-                let _ = self.begin(id, peer, now, out);
+        let before = peer.sent;
+        let outcome = self.seal_all(peer, parcel, now, out);
+        if peer.sent != before {
+            self.data_left(id, peer, now, out);
+        }
+        outcome
+    }
+
+    /// Keeps packets until there is a session, or room for them.
+    fn stage(
+        &mut self,
+        id: PeerId,
+        peer: &mut Peer,
+        parcel: &impl Parcel,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let is_ready = peer.keyring.is_ready(now);
+        if !is_ready {
+            self.callable(peer)?;
+        }
+        let mut outcome = Ok(());
+        for index in 0..parcel.count() {
+            let len = parcel.len(index);
+            let mut payload = vec![0; padded(len, self.mtu)?];
+            parcel.write(index, &mut payload[..len]);
+            if peer.staged.push(payload, parcel.tos() & ECN) {
+                outcome = Err(Discard::StagedTooLong);
             }
-            return if lost { Err(Discard::StagedTooLong) } else { Ok(()) };
         }
-        let jitter = self.seal(peer, endpoint, payload, len, now, out)?;
-        peer.timers.data_sent(jitter, now);
-        self.rekey_if_due(id, peer, now, out);
-        self.schedule(id, peer);
+        if !is_ready {
+            // The packets wait already; an initiation that found no room is sent again when its answer is overdue.
+            let _ = self.begin(id, peer, now, out);
+        }
+        outcome
+    }
+
+    /// Seals packet after packet with the current session, up to the first that cannot be sent.
+    fn seal_all(
+        &self,
+        peer: &mut Peer,
+        parcel: &impl Parcel,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        let path = peer.path.ok_or(Discard::NoEndpoint)?;
+        let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
+        let envelope = Envelope { path, tos: parcel.tos() & ECN };
+        for index in 0..parcel.count() {
+            let len = parcel.len(index);
+            let total = padded(len, self.mtu)? + DATA_OVERHEAD;
+            out.datagram(&envelope, total, |slot| {
+                let (packet, rest) = slot[DATA_HEADER_LEN..].split_at_mut(len);
+                parcel.write(index, packet);
+                rest.fill(0);
+                session.seal(slot)
+            })?;
+            peer.sent += total as u64;
+        }
         Ok(())
     }
 
@@ -91,11 +145,10 @@ impl Core {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(), Discard> {
-        let endpoint = peer.endpoint.ok_or(Discard::NoEndpoint)?;
         if !peer.keyring.is_ready(now) {
             return self.begin(id, peer, now, out);
         }
-        self.seal(peer, endpoint, Payload::Keepalive, 0, now, out)?;
+        self.seal(peer, 0, 0, now, out, |_| ())?;
         peer.timers.packet_sent(now);
         self.rekey_if_due(id, peer, now, out);
         self.schedule(id, peer);
@@ -105,38 +158,51 @@ impl Core {
     /// Sends what waited for a session, as long as there is room; the rest follows a little later. Whether anything went.
     pub(super) fn flush(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) -> bool {
         let mut any = false;
-        while peer.keyring.is_ready(now) {
-            if !out.has_room() && !peer.staged.is_empty() {
+        while !peer.staged.is_empty() && peer.keyring.is_ready(now) {
+            if !out.has_room() {
                 peer.timers.staged_left(now);
                 self.schedule(id, peer);
                 break;
             }
-            let Some(payload) = peer.staged.pop() else {
+            let Some(waiting) = peer.staged.pop() else {
                 break;
             };
-            any |= self.send(id, peer, Payload::Staged(&payload), now, out).is_ok();
+            let write = |payload: &mut [u8]| payload.copy_from_slice(&waiting.payload);
+            any |= self.seal(peer, waiting.payload.len(), waiting.tos, now, out, write).is_ok();
+        }
+        if any {
+            self.data_left(id, peer, now, out);
         }
         any
     }
 
-    /// Sends with the current session; returns that session's jitter.
-    fn seal(
+    /// Sends a payload of exactly `len` bytes with the current session.
+    pub(super) fn seal(
         &self,
         peer: &mut Peer,
-        to: SocketAddr,
-        payload: Payload<'_>,
         len: usize,
+        tos: u8,
         now: Now,
         out: &mut impl Outbox,
-    ) -> Result<Duration, Discard> {
+        write: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Discard> {
+        let path = peer.path.ok_or(Discard::NoEndpoint)?;
         let session = peer.keyring.current(now).ok_or(Discard::Expired)?;
         let total = len + DATA_OVERHEAD;
-        out.datagram(&Envelope::to(to), total, |slot| {
-            payload.write(&mut slot[DATA_HEADER_LEN..][..len]);
+        out.datagram(&Envelope { path, tos }, total, |slot| {
+            write(&mut slot[DATA_HEADER_LEN..][..len]);
             session.seal(slot)
         })?;
         peer.sent += total as u64;
-        Ok(session.jitter)
+        Ok(())
+    }
+
+    /// Something with content went out.
+    fn data_left(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {
+        let jitter = peer.keyring.current(now).map(|session| session.jitter);
+        peer.timers.data_sent(jitter.unwrap_or_default(), now);
+        self.rekey_if_due(id, peer, now, out);
+        self.schedule(id, peer);
     }
 
     fn rekey_if_due(&mut self, id: PeerId, peer: &mut Peer, now: Now, out: &mut impl Outbox) {

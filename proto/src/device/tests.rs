@@ -10,11 +10,15 @@ mod timing;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use super::*;
 use crate::entropy::Entropy;
-use crate::outbox::Envelope;
+use crate::keys::PresharedKey;
+use crate::outbox::{Envelope, Path};
+use crate::peer::Reach;
+use crate::prefix::Prefix;
 
 /// A small generator: good enough to be seeded with.
 pub(super) struct Seeded(pub(super) u64);
@@ -42,9 +46,9 @@ impl Entropy for Seeded {
     }
 }
 
-/// Datagrams that were sent.
+/// Datagrams that were sent, and apart from them the envelopes of all that ever were.
 #[derive(Default)]
-pub(super) struct Sent(pub(super) Vec<(SocketAddr, Vec<u8>)>);
+pub(super) struct Sent(pub(super) Vec<(SocketAddr, Vec<u8>)>, pub(super) Vec<Envelope>);
 
 /// An outbox with room for so many datagrams.
 struct Narrow<'s>(&'s mut Sent, usize);
@@ -78,6 +82,7 @@ impl Outbox for Sent {
         let mut slot = vec![0xa5; len];
         fill(&mut slot)?;
         self.0.push((envelope.path.remote, slot));
+        self.1.push(*envelope);
         Ok(())
     }
 }
@@ -90,6 +95,7 @@ pub(super) struct Host {
     pub(super) links: Vec<Vec<u8>>,
     pub(super) discards: Vec<Discard>,
     pub(super) keepalives: usize,
+    pub(super) echoes: Vec<Echo>,
 }
 
 /// The room.
@@ -122,6 +128,7 @@ impl Room {
                     links: Vec::new(),
                     discards: Vec::new(),
                     keepalives: 0,
+                    echoes: Vec::new(),
                 }
             })
             .collect();
@@ -148,13 +155,32 @@ impl Room {
     pub(super) fn introduce(&mut self, one: usize, other: usize) {
         for (us, them) in [(one, other), (other, one)] {
             let config = PeerConfig {
-                public_key: self.hosts[them].device.public_key(),
+                public_key: self.public_key(them),
                 preshared_key: None,
                 endpoint: Some(self.hosts[them].address),
                 keepalive: None,
             };
             self.hosts[us].device.add_peer(config, self.now).unwrap();
         }
+    }
+
+    pub(super) fn public_key(&self, host: usize) -> PublicKey {
+        self.hosts[host].device.public_key().unwrap()
+    }
+
+    /// Lets every host's first peer send it packets from anywhere.
+    pub(super) fn allow_all(&mut self) {
+        for host in &mut self.hosts {
+            for prefix in ["0.0.0.0/0", "::/0"] {
+                assert!(host.device.add_allowed_ip(PEER, self::prefix(prefix)));
+            }
+        }
+    }
+
+    /// Sends an IP packet to the first peer.
+    pub(super) fn ip(&mut self, host: usize, packet: &[u8]) -> Result<(), Discard> {
+        let Host { device, out, .. } = &mut self.hosts[host];
+        device.send_ip(PEER, packet, self.now, out)
     }
 
     pub(super) fn begin(&mut self, host: usize) {
@@ -176,7 +202,7 @@ impl Room {
     pub(super) fn give(
         &mut self,
         host: usize,
-        from: SocketAddr,
+        from: impl Into<Path>,
         datagram: &[u8],
     ) -> Result<Option<Vec<u8>>, Discard> {
         let now = self.now;
@@ -186,6 +212,10 @@ impl Room {
         Ok(match received.content {
             Content::Link(link) => Some(link.bytes().to_vec()),
             Content::Ip(packet) => Some(packet.to_vec()),
+            Content::Echo(echo) => {
+                host.echoes.push(echo);
+                None
+            }
             Content::Nothing => None,
         })
     }
@@ -290,6 +320,29 @@ impl Room {
 
 /// The peer of each device in a [`Room::pair`].
 pub(super) const PEER: PeerId = PeerId(0);
+
+/// `address/bits`.
+pub(super) fn prefix(text: &str) -> Prefix {
+    let (address, bits) = text.split_once('/').unwrap();
+    Prefix::masked(address.parse().unwrap(), bits.parse().unwrap()).unwrap()
+}
+
+/// An IP packet of `len` bytes from `source`, with this type-of-service byte.
+pub(super) fn packet(source: &str, tos: u8, len: usize) -> Vec<u8> {
+    let mut packet = vec![7; len];
+    match source.parse().unwrap() {
+        IpAddr::V4(source) => {
+            packet[..4].copy_from_slice(&[0x45, tos, (len >> 8) as u8, len as u8]);
+            packet[12..16].copy_from_slice(&source.octets());
+        }
+        IpAddr::V6(source) => {
+            let rest = len - 40;
+            packet[..6].copy_from_slice(&[0x60 | tos >> 4, tos << 4, 0, 0, (rest >> 8) as u8, rest as u8]);
+            packet[8..24].copy_from_slice(&source.octets());
+        }
+    }
+    packet
+}
 
 pub(super) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -31,13 +31,17 @@ impl Core {
                 self.forget_keys(id, peer);
                 Ok(())
             }
-            Wake::Retry if peer.timers.may_retry() => self.initiate(id, peer, now, out),
+            Wake::Retry if peer.timers.may_retry() => {
+                peer.forget_source();
+                self.initiate(id, peer, now, out)
+            }
             Wake::Retry => {
                 self.give_up(id, peer, now);
                 Ok(())
             }
             Wake::Silence => {
                 self.fall_silent(id, peer);
+                peer.forget_source();
                 self.begin(id, peer, now, out)
             }
             Wake::Keepalive => {

@@ -12,6 +12,8 @@ pub struct Keyring {
     current: Option<Session>,
     /// We answered an initiation; until data arrives we cannot know that the answer did, and must not send with it.
     next: Option<Session>,
+    /// What sessions that are no more had lost.
+    lost: u64,
 }
 
 /// The local indices of sessions that are no more.
@@ -33,7 +35,7 @@ impl Keyring {
             Role::Initiator => self.add_confirmed(session),
             Role::Responder => {
                 let retired = [self.next.replace(session), self.previous.take(), None];
-                retired.map(|session| session.map(|session| session.local))
+                retired.map(|session| self.retire(session))
             }
         }
     }
@@ -42,7 +44,20 @@ impl Keyring {
     pub fn add_beside_next(&mut self, session: Session) -> Retired {
         let current = self.current.replace(session);
         let gone = core::mem::replace(&mut self.previous, current);
-        [gone.map(|session| session.local), None, None]
+        [self.retire(gone), None, None]
+    }
+
+    /// The index of a session that is no more; what it lost is remembered.
+    fn retire(&mut self, session: Option<Session>) -> Option<u32> {
+        let session = session?;
+        self.lost = self.lost.saturating_add(session.missing());
+        Some(session.local)
+    }
+
+    /// How many packets of the other side were lost, on all sessions there ever were.
+    pub fn lost(&self) -> u64 {
+        let sessions = [&self.previous, &self.current, &self.next];
+        sessions.into_iter().flatten().fold(self.lost, |sum, session| sum.saturating_add(session.lost()))
     }
 
     /// Whether a session waits that was made at `since` or later.
@@ -58,7 +73,7 @@ impl Keyring {
                 [core::mem::replace(&mut self.previous, current), None]
             }
         };
-        let [one, two] = gone.map(|session| session.map(|session| session.local));
+        let [one, two] = gone.map(|session| self.retire(session));
         [one, two, None]
     }
 
@@ -70,7 +85,7 @@ impl Keyring {
         let next = self.next.take();
         let current = core::mem::replace(&mut self.current, next);
         let gone = core::mem::replace(&mut self.previous, current);
-        Confirmation::Confirmed(gone.map(|session| session.local))
+        Confirmation::Confirmed(self.retire(gone))
     }
 
     /// The session to send with, if there is one that still may.
@@ -103,8 +118,7 @@ impl Keyring {
 
     /// Drops (and so wipes) every session.
     pub fn clear(&mut self) -> Retired {
-        [self.current.take(), self.previous.take(), self.next.take()]
-            .map(|session| session.map(|session| session.local))
+        [self.current.take(), self.previous.take(), self.next.take()].map(|session| self.retire(session))
     }
 }
 

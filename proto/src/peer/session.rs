@@ -119,6 +119,16 @@ impl Session {
         Ok(payload)
     }
 
+    /// How many packets of the other side are taken for lost.
+    pub const fn lost(&self) -> u64 {
+        self.window.lost()
+    }
+
+    /// How many packets of the other side did not arrive, if none that is missing will.
+    pub const fn missing(&self) -> u64 {
+        self.window.missing()
+    }
+
     #[cfg(test)]
     pub(crate) fn skip_to(&mut self, counter: u64) {
         self.sent = counter;

@@ -8,23 +8,32 @@ use zeroize::Zeroizing;
 /// How many payloads wait at most; then the oldest makes room.
 pub const CAPACITY: usize = 128;
 
-/// Padded payloads in the order they came; each is wiped when dropped.
+/// A payload that waits; it is wiped when dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The payload, padded.
+    pub payload: Zeroizing<Vec<u8>>,
+    /// The outer type-of-service byte that it leaves with.
+    pub tos: u8,
+}
+
+/// Payloads in the order they came.
 #[derive(Default)]
-pub struct Staged(VecDeque<Zeroizing<Vec<u8>>>);
+pub struct Staged(VecDeque<Waiting>);
 
 impl Staged {
     /// Adds a payload; whether the oldest had to make room.
-    pub fn push(&mut self, payload: Vec<u8>) -> bool {
+    pub fn push(&mut self, payload: Vec<u8>, tos: u8) -> bool {
         let full = self.0.len() == CAPACITY;
         if full {
             self.0.pop_front();
         }
-        self.0.push_back(Zeroizing::new(payload));
+        self.0.push_back(Waiting { payload: Zeroizing::new(payload), tos });
         full
     }
 
     /// Takes the oldest.
-    pub fn pop(&mut self) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn pop(&mut self) -> Option<Waiting> {
         self.0.pop_front()
     }
 
@@ -53,18 +62,18 @@ mod tests {
     fn a_payload_that_waited_is_wiped_when_dropped() {
         fn wiped<T: zeroize::ZeroizeOnDrop>(_: Option<T>) {}
         let mut staged = Staged::default();
-        staged.push(vec![7]);
-        wiped(staged.pop());
+        staged.push(vec![7], 0);
+        wiped(staged.pop().map(|waiting| waiting.payload));
     }
 
     #[test]
     fn the_oldest_makes_room() {
         let mut staged = Staged::default();
         for at in 0..=CAPACITY as u8 {
-            assert_eq!(staged.push(vec![at]), usize::from(at) == CAPACITY, "payload {at}");
+            assert_eq!(staged.push(vec![at], at & 3), usize::from(at) == CAPACITY, "payload {at}");
         }
         assert_eq!(staged.len(), CAPACITY);
-        assert_eq!(staged.pop(), Some(Zeroizing::new(vec![1])));
+        assert_eq!(staged.pop(), Some(Waiting { payload: Zeroizing::new(vec![1]), tos: 1 }));
         assert_eq!((staged.clear(), staged.is_empty()), (CAPACITY - 1, true));
     }
 }

@@ -67,6 +67,21 @@ impl Timers {
     /// Sets how often the path is kept open; `None` or zero is never.
     pub fn set_interval(&mut self, interval: Option<Duration>, now: Now) {
         self.interval = interval.filter(|interval| !interval.is_zero());
+        self.restart(now);
+    }
+
+    /// How often the path is kept open.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// Nothing is due any more.
+    pub fn stop(&mut self) {
+        *self = Self { interval: self.interval, ..Self::default() };
+    }
+
+    /// What keeps the path open is due now.
+    pub fn restart(&mut self, now: Now) {
         self.persistent = self.interval.map(|_| now.instant);
     }
 
@@ -85,6 +100,11 @@ impl Timers {
     /// The last retry had no answer either; whether there may be another.
     pub fn may_retry(&self) -> bool {
         self.attempts < MAX_ATTEMPTS
+    }
+
+    /// Whether half of the attempts had no answer.
+    pub fn is_late_attempt(&self) -> bool {
+        self.attempts >= MAX_ATTEMPTS / 2
     }
 
     /// The handshake is over, one way or the other.

@@ -14,12 +14,14 @@ pub struct Window {
     /// One more than the highest counter seen.
     next: u64,
     seen: [u64; WORDS],
+    accepted: u64,
+    lost: u64,
 }
 
 impl Window {
     /// Nothing was seen.
     pub const fn new() -> Self {
-        Self { next: 0, seen: [0; WORDS] }
+        Self { next: 0, seen: [0; WORDS], accepted: 0, lost: 0 }
     }
 
     /// Whether `counter` is new. Asked before the packet is opened: cheap, and changes nothing.
@@ -39,16 +41,33 @@ impl Window {
             self.advance(counter);
         }
         self.seen[word(counter)] |= bit(counter);
+        self.accepted += 1;
         true
     }
 
-    /// Clears the words that the window moves over.
+    /// How many counters the window has left behind that were never seen.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// How many counters up to the highest were never seen: what is lost when nothing more will come.
+    pub const fn missing(&self) -> u64 {
+        self.next - self.accepted
+    }
+
+    /// Clears the words that the window moves over, and counts what they lack.
     fn advance(&mut self, counter: u64) {
         let first = self.next.div_ceil(WORD_BITS);
         let last = counter / WORD_BITS;
-        for index in first..=last.min(first.saturating_add(WORDS as u64 - 1)) {
-            self.seen[(index % WORDS as u64) as usize] = 0;
+        let wrapped = first + WORDS as u64;
+        for index in first..=last.min(wrapped - 1) {
+            let seen = core::mem::take(&mut self.seen[(index % WORDS as u64) as usize]);
+            if index >= WORDS as u64 {
+                self.lost += u64::from(seen.count_zeros());
+            }
         }
+        // Words that were jumped over as a whole.
+        self.lost += (last + 1).saturating_sub(wrapped) * WORD_BITS;
         self.next = counter.saturating_add(1);
     }
 }
@@ -116,9 +135,30 @@ mod tests {
     }
 
     #[test]
+    fn what_the_window_leaves_behind_unseen_is_lost() {
+        let mut window = Window::new();
+        for counter in (0..1_000).filter(|counter| counter % 10 != 3) {
+            window.accept(counter);
+        }
+        assert_eq!((window.lost(), window.missing()), (0, 100), "it may still come");
+        window.accept(3);
+        assert_eq!((window.lost(), window.missing()), (0, 99));
+        // The first word, 0 to 63, leaves; 13, 23, 33, 43, 53 and 63 were not seen.
+        window.accept(WINDOW);
+        assert_eq!((window.lost(), window.missing()), (6, 99 + WINDOW - 1_000));
+        // All that was and some that never was in the window.
+        window.accept(WINDOW * 10);
+        let kept = WINDOW * 10 / WORD_BITS + 1 - WORDS as u64;
+        assert_eq!(window.lost(), kept * WORD_BITS - 902);
+        assert_eq!(window.missing(), WINDOW * 10 + 1 - 903);
+        window.accept(u64::MAX - 1);
+        assert!(window.lost() <= window.missing() && window.lost() > u64::MAX - WINDOW * 11);
+    }
+
+    #[test]
     fn the_window_agrees_with_a_set() {
         let mut window = Window::new();
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut accepted) = (BTreeSet::new(), BTreeSet::new());
         let (mut state, mut newest) = (0x9e37_79b9_u64, 0_u64);
         for step in 0..100_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -130,7 +170,14 @@ mod tests {
             let expected = (counter > newest || newest - counter < USABLE) && !seen.contains(&counter);
             assert_eq!(window.accept(counter), expected, "step {step} counter {counter} newest {newest}");
             seen.insert(counter);
+            if expected {
+                accepted.insert(counter);
+            }
             newest = newest.max(counter);
+            if step % 10_000 == 0 {
+                let edge = ((newest / WORD_BITS + 1) * WORD_BITS).saturating_sub(WINDOW);
+                assert_eq!(window.lost(), edge - accepted.range(..edge).count() as u64, "step {step}");
+            }
         }
     }
 }

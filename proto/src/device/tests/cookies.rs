@@ -94,7 +94,8 @@ fn a_cookie_is_used_for_the_next_initiation_and_lets_it_through() {
 fn a_cookie_reply_does_not_move_the_endpoint() {
     let mut room = Room::pair();
     let reply = asked_for_proof(&mut room);
-    room.give(0, "198.51.100.66:1".parse().unwrap(), &reply).unwrap();
+    let elsewhere: SocketAddr = "198.51.100.66:1".parse().unwrap();
+    room.give(0, elsewhere, &reply).unwrap();
     assert_eq!(room.status(0).endpoint, Some(address(1)));
     assert_eq!(room.events(0), []);
 }
@@ -149,7 +150,7 @@ fn a_flood_of_forged_answers_is_asked_for_proof_and_a_stranger_to_the_index_hear
     let response = room.take(1).remove(0);
     let closed = |room: &mut Room, mut forged: Vec<u8>| {
         let now = room.now;
-        let own = room.hosts[0].device.public_key();
+        let own = room.public_key(0);
         crate::peer::cookie::Closer::new(&own).close(&mut forged, now);
         forged
     };

@@ -64,7 +64,7 @@ fn only_an_initiation_that_can_have_crossed_is_not_answered() {
         [(0, false, false), (999, false, false), (0, true, true), (1_000, false, true)]
     {
         let mut room = Room::pair();
-        let greater = usize::from(room.hosts[0].device.public_key() < room.hosts[1].device.public_key());
+        let greater = usize::from(room.public_key(0) < room.public_key(1));
         let lesser = 1 - greater;
         room.begin(greater);
         room.take(greater);

@@ -59,14 +59,16 @@ fn data_in_both_directions_draws_no_randomness() {
 #[test]
 fn both_directions_carry_ip_packets_trimmed_to_their_length() {
     let mut room = Room::connected();
-    let mut packet = vec![7; 45];
-    packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&45_u16.to_be_bytes());
-    let Host { device, out, .. } = &mut room.hosts[0];
-    device.send_ip(PEER, &packet, room.now, out).unwrap();
-    assert_eq!(room.hosts[0].out.0[0].1.len(), 32 + 48);
-    room.settle();
-    assert_eq!(room.hosts[1].links, [packet]);
+    room.allow_all();
+    for (us, them) in [(0, 1), (1, 0)] {
+        for source in ["10.0.0.1", "fd00::1"] {
+            let packet = packet(source, 0, 45);
+            room.ip(us, &packet).unwrap();
+            assert_eq!(room.hosts[us].out.0[0].1.len(), 32 + 48);
+            room.settle();
+            assert_eq!(room.hosts[them].links.pop(), Some(packet));
+        }
+    }
 }
 
 #[test]
@@ -156,8 +158,10 @@ fn indices_are_random() {
 }
 
 #[test]
-fn removing_a_peer_removes_its_indices() {
+fn removing_a_peer_removes_its_prefixes_and_indices() {
     let mut room = Room::connected();
+    room.allow_all();
+    assert_eq!(room.hosts[0].device.route([10, 0, 0, 1].into()), Some(PEER));
     room.link(1, b"late").unwrap();
     let late = room.take(1).remove(0);
     room.begin(0);
@@ -165,6 +169,8 @@ fn removing_a_peer_removes_its_indices() {
     let device = &mut room.hosts[0].device;
     assert!(device.remove_peer(PEER) && !device.remove_peer(PEER));
     assert_eq!((device.core.indices.iter().count(), device.poll_timeout()), (0, None));
+    assert_eq!((device.routes.len(), device.route([10, 0, 0, 1].into())), (0, None));
+    assert!(!device.add_allowed_ip(PEER, prefix("10.0.0.0/8")) && device.routes.is_empty());
     assert_eq!(room.give(0, address(1), &late), Err(Discard::UnknownIndex));
     assert_eq!(room.link(0, b"x"), Err(Discard::NoSuchPeer));
     room.take(0);
@@ -175,7 +181,7 @@ fn removing_a_peer_removes_its_indices() {
 impl Room {
     fn introduce_again(&mut self) {
         let config = PeerConfig {
-            public_key: self.hosts[1].device.public_key(),
+            public_key: self.public_key(1),
             preshared_key: None,
             endpoint: None,
             keepalive: None,
@@ -230,7 +236,7 @@ fn key_change_rehandshakes_at_once() {
     room.settle();
     assert!(room.hosts[0].device.session_ready(PEER, room.now));
     assert!(room.hosts[1].device.session_ready(new, room.now));
-    assert_eq!(room.hosts[0].device.public_key(), public);
+    assert_eq!(room.public_key(0), public);
 }
 
 #[test]
@@ -244,13 +250,9 @@ fn a_peer_with_the_new_own_key_is_removed() {
 #[test]
 fn peers_that_cannot_be_are_not_added() {
     let mut room = Room::pair();
-    let own = room.hosts[0].device.public_key();
-    let other = room.hosts[1].device.public_key();
-    for (key, error) in [
-        (own, AddPeerError::OwnKey),
-        (other, AddPeerError::Duplicate),
-        (PublicKey::from_bytes([0; 32]), AddPeerError::LowOrder),
-    ] {
+    let own = room.public_key(0);
+    let other = room.public_key(1);
+    for (key, error) in [(own, AddPeerError::OwnKey), (other, AddPeerError::Duplicate)] {
         let config =
             PeerConfig { public_key: key, preshared_key: None, endpoint: None, keepalive: Some(secs(1)) };
         assert_eq!(room.hosts[0].device.add_peer(config, room.now), Err(error));
@@ -283,7 +285,7 @@ fn a_stranger_hears_nothing() {
     let mut room = Room::of(3);
     room.introduce(0, 1);
     let config = PeerConfig {
-        public_key: room.hosts[1].device.public_key(),
+        public_key: room.public_key(1),
         preshared_key: None,
         endpoint: Some(address(1)),
         keepalive: None,
@@ -303,7 +305,7 @@ fn a_peer_without_an_endpoint_is_not_sent_to_until_it_calls() {
     let mut room = Room::of(2);
     for (us, them) in [(0, 1), (1, 0)] {
         let config = PeerConfig {
-            public_key: room.hosts[them].device.public_key(),
+            public_key: room.public_key(them),
             preshared_key: None,
             endpoint: (us == 0).then(|| address(them)),
             keepalive: Some(secs(25)),
