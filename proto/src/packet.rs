@@ -158,44 +158,51 @@ pub fn tos(packet: &[u8]) -> Option<u8> {
 /// [`Discard::NotIp`] if there is no whole IP header, or less than its length field says. That a transport header cannot
 /// be read is no error but [`Transport::Unparsed`].
 pub fn parse(packet: &[u8]) -> Result<Headers, Discard> {
-    read(packet, Reading::Whole).ok_or(Discard::NotIp)
+    let end = announced(packet).ok_or(Discard::NotIp)?;
+    let packet = packet.get(..end).ok_or(Discard::NotIp)?;
+    headers(packet, Extent::Whole).ok_or(Discard::NotIp)
 }
 
-/// Reads the head of a packet that an ICMP error quotes: it may be cut off anywhere behind the first eight bytes of its
-/// transport header, and flags that were cut off are zero. Good for telling which flow it was, and for nothing else.
-pub fn parse_quoted(head: &[u8]) -> Option<Headers> {
-    read(head, Reading::Quoted)
+/// Reads the headers of the packet that an ICMP error quotes, as far as the quote goes: eight bytes of transport header
+/// are enough, and TCP flags beyond them are 0. `None` if `error` is no ICMP error or what it quotes is not IP.
+///
+/// What is quoted went the other way: an error that belongs to a flow quotes a packet of it *from* whom the error is for.
+pub fn quoted(error: &[u8]) -> Option<Headers> {
+    let outer = parse(error).ok()?;
+    let Transport::Icmp { kind, .. } = outer.transport else {
+        return None;
+    };
+    let is_error =
+        if outer.protocol == ICMP { matches!(kind, 3..=5 | 11 | 12) } else { matches!(kind, 1..=4) };
+    let quote = error.get(outer.transport_at + 8..outer.end)?;
+    let end = announced(quote)?.min(quote.len());
+    headers(&quote[..end], Extent::Quoted).filter(|_| is_error)
 }
 
-/// How much of a packet must be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
+/// How much of a packet there is to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
     Whole,
     Quoted,
 }
 
-impl Reading {
-    /// As much of `bytes` as belongs to the packet, `end` bytes long by its own account.
-    fn take(self, bytes: &[u8], end: usize) -> Option<&[u8]> {
-        match self {
-            Self::Whole => bytes.get(..end),
-            Self::Quoted => Some(&bytes[..end.min(bytes.len())]),
-        }
-    }
-}
-
-fn read(packet: &[u8], reading: Reading) -> Option<Headers> {
+/// How long a packet says that it is.
+fn announced(packet: &[u8]) -> Option<usize> {
     match packet.first()? >> 4 {
-        4 => parse_v4(packet, reading),
-        6 => parse_v6(packet, reading),
+        4 => Some(usize::from(word(packet.get(..20)?, 2))),
+        6 => Some(40 + usize::from(word(packet.get(..40)?, 4))),
         _ => None,
     }
 }
 
-fn parse_v4(bytes: &[u8], reading: Reading) -> Option<Headers> {
-    let header = bytes.first_chunk::<20>()?;
+/// Reads a packet that ends where the bytes end.
+fn headers(packet: &[u8], extent: Extent) -> Option<Headers> {
+    if packet.first()? >> 4 == 4 { headers_v4(packet, extent) } else { headers_v6(packet, extent) }
+}
+
+fn headers_v4(packet: &[u8], extent: Extent) -> Option<Headers> {
+    let header = packet.first_chunk::<20>()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
-    let packet = reading.take(bytes, usize::from(word(header, 2)))?;
     if header_len < header.len() {
         return None;
     }
@@ -209,15 +216,14 @@ fn parse_v4(bytes: &[u8], reading: Reading) -> Option<Headers> {
         hop_limit: header[8],
         protocol,
         fragment,
-        transport: transport(protocol, ICMP, fragment, behind, reading),
+        transport: transport(protocol, ICMP, fragment, behind, extent),
         transport_at: header_len,
         end: packet.len(),
     })
 }
 
-fn parse_v6(bytes: &[u8], reading: Reading) -> Option<Headers> {
-    let header = bytes.first_chunk::<40>()?;
-    let packet = reading.take(bytes, header.len() + usize::from(word(header, 4)))?;
+fn headers_v6(packet: &[u8], extent: Extent) -> Option<Headers> {
+    let header = packet.first_chunk::<40>()?;
     let mut headers = Headers {
         source: source(packet)?,
         destination: destination(packet)?,
@@ -234,20 +240,20 @@ fn parse_v6(bytes: &[u8], reading: Reading) -> Option<Headers> {
         headers.fragment = last.fragment;
         headers.transport_at = last.at;
         if !last.is_steered {
-            headers.transport =
-                transport(last.protocol, ICMPV6, last.fragment, packet.get(last.at..)?, reading);
+            let behind = &packet[last.at..];
+            headers.transport = transport(last.protocol, ICMPV6, last.fragment, behind, extent);
         }
     }
     Some(headers)
 }
 
 /// Reads a transport header; `icmp` is the protocol number of the ICMP that goes with the IP version.
-fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], reading: Reading) -> Transport {
+fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], extent: Extent) -> Transport {
     if fragment.is_later() {
         return Transport::LaterFragment;
     }
     let least = match protocol {
-        TCP if reading == Reading::Whole => 20,
+        TCP if extent == Extent::Whole => 20,
         TCP | UDP => 8,
         _ if protocol == icmp => 8,
         _ => return Transport::Other(protocol),

@@ -58,18 +58,15 @@ fn serve(event_loop: EventLoop, interface: &str) -> Result<(), Failure> {
 }
 
 /// The device and the socket: those that were handed over, or new ones.
-fn open(
-    options: &Wg,
-    tun: Option<OwnedFd>,
-    socket: Option<OwnedFd>,
-) -> Result<(Tun, UnixSocket), Failure> {
+fn open(options: &Wg, tun: Option<OwnedFd>, socket: Option<OwnedFd>) -> Result<(Tun, UnixSocket), Failure> {
     let tun = match tun {
         Some(descriptor) => Tun::from_fd(descriptor).map_err(plain)?,
         None => Tun::create(&options.interface).map_err(plain)?,
     };
     let socket = match socket {
-        Some(descriptor) => UnixSocket::adopt(descriptor)
-            .map_err(|error| Failure::failed(format!("WG_UAPI_FD is no listening socket: {error}"), "unset it"))?,
+        Some(descriptor) => UnixSocket::adopt(descriptor).map_err(|error| {
+            Failure::failed(format!("WG_UAPI_FD is no listening socket: {error}"), "unset it")
+        })?,
         None => server::bind(Path::new(FOLDER), tun.name()).map_err(plain)?,
     };
     Ok((tun, socket))
@@ -81,7 +78,8 @@ fn assemble(options: &Wg, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Fai
     let waker = poller.waker();
     let uapi = server::serve(socket, waker.clone(), Patience::default()).map_err(plain)?;
     let signals = Signals::catch(waker).map_err(|error| out_of(&error))?;
-    let monitor = Monitor::open().inspect_err(|error| tracing::debug!(%error, "the interface is asked instead")).ok();
+    let monitor =
+        Monitor::open().inspect_err(|error| tracing::debug!(%error, "the interface is asked instead")).ok();
     let ingredients = Ingredients {
         name: tun.name().into(),
         identity: None,

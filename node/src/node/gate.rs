@@ -150,7 +150,7 @@ fn subject(headers: &Headers, packet: &[u8]) -> Subject {
         }
         Transport::Udp { source, destination } => flows::Transport::Udp { source, destination },
         Transport::Icmp { kind, code, id } => {
-            let quoted = packet.get(headers.transport_at + QUOTE..headers.end).and_then(quoted);
+            let quoted = packet::quoted(packet).and_then(quoted);
             flows::Transport::Icmp { kind, code, id: id.unwrap_or(0), quoted }
         }
         Transport::Other(protocol) => flows::Transport::Other(protocol),
@@ -165,12 +165,8 @@ fn subject(headers: &Headers, packet: &[u8]) -> Subject {
     }
 }
 
-/// Behind the header of an ICMP error stands the packet that it is about.
-const QUOTE: usize = 8;
-
-/// What the head of a packet says, cut off as it may be in an ICMP error.
-fn quoted(bytes: &[u8]) -> Option<Quoted> {
-    let headers = packet::parse_quoted(bytes)?;
+/// What an ICMP error quotes.
+fn quoted(headers: Headers) -> Option<Quoted> {
     let transport = match headers.transport {
         Transport::Tcp { source, destination, .. } => QuotedTransport::Tcp(source, destination),
         Transport::Udp { source, destination } => QuotedTransport::Udp(source, destination),

@@ -1,10 +1,11 @@
 //! IP packets: between the TUN device and the tunnels, each judged on its way, at both ends.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lockgate_proto::device::PeerId;
 use lockgate_proto::discard::Discard;
+use lockgate_proto::flows::Direction;
 use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::Outbox;
 use lockgate_proto::packet::icmp::{self, Reason};
@@ -68,7 +69,7 @@ impl Node {
         let packet = packets.packet();
         let destination = packet::destination(packet).ok_or(Discard::Malformed)?;
         let peer = self.device.route(destination).ok_or(Discard::NoRoute)?;
-        self.gate.judge_out(peer, packet, now)?;
+        self.gate.judge(Direction::Out, peer, packet, now)?;
         if self.would_loop(peer, packet) {
             return Err(Discard::RoutingLoop);
         }
@@ -84,7 +85,7 @@ impl Node {
         now: Now,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        self.gate.judge_in(peer, packet, now)?;
+        self.gate.judge(Direction::In, peer, packet, now)?;
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);
         Ok(())
@@ -117,7 +118,8 @@ impl Node {
 /// What a local application should know.
 fn complaint(reason: Discard) -> Option<Reason> {
     match reason {
-        Discard::NoRoute | Discard::NoEndpoint => Some(Reason::HostUnreachable),
+        Discard::NoRoute => Some(Reason::NoRoute),
+        Discard::NoEndpoint => Some(Reason::HostUnreachable),
         _ => None,
     }
 }

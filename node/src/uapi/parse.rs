@@ -6,7 +6,7 @@ use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
 
 use lockgate_proto::prefix::Prefix;
 
-use super::{allowed_ip, Change, Edit, Errno, Flaw, LINE, Parsed, PeerChange, Presence, Request};
+use super::{Change, Edit, Errno, Flaw, LINE, Parsed, PeerChange, Presence, Request, allowed_ip};
 
 /// Reads one request, its empty line included, in time in proportion to its length. What stands behind the empty line is
 /// not looked at.

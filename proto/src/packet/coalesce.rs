@@ -193,13 +193,13 @@ impl Coalescer {
 
     /// Joins a packet that fits to the item of a lane; a bad one goes alone.
     fn grow(&mut self, at: usize, data: &Data, packet: &[u8]) {
-        let mut lane = self.lanes.remove(at);
+        let lane = &mut self.lanes[at];
         let item = &mut self.items[lane.item];
         let payload = packet.len() - data.header;
         let end = item.at + item.len;
         let sum = checksum::copy(&packet[data.header..], &mut self.slab[end..end + payload]);
         if !is_intact(data, packet, sum) {
-            self.release(&lane);
+            self.close_at(at);
             self.append(packet);
             return;
         }
@@ -209,10 +209,10 @@ impl Coalescer {
             shape::push(&mut self.slab[item.at..], data);
         }
         lane.seq = lane.seq.wrapping_add(payload as u32);
-        if item.growth(data, payload, lane.limit) == Growth::Open {
-            self.lanes.push(lane);
-        } else {
-            self.release(&lane);
+        if item.growth(data, payload, lane.limit) == Growth::Closed {
+            self.close_at(at);
+        } else if at + 1 < self.lanes.len() {
+            self.lanes[at..].rotate_left(1);
         }
     }
 

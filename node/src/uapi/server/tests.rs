@@ -11,7 +11,7 @@ use super::*;
 use crate::machine::poller::Poller;
 use crate::machine::scratch::Scratch;
 use crate::machine::unix;
-use crate::uapi::{Edit, allowed_ip, PeerReport};
+use crate::uapi::{Edit, PeerReport, allowed_ip};
 
 const LONG: Duration = Duration::from_secs(20);
 const KEY: &str = "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493";
