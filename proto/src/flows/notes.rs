@@ -12,7 +12,7 @@ use super::key::Key;
 /// Denials of the last minute.
 pub(super) struct Denials {
     seed: Seed,
-    places: Vec<Option<Denial>>,
+    sets: Vec<[Option<Denial>; WAYS]>,
 }
 
 #[derive(Clone, Copy)]
@@ -25,14 +25,14 @@ struct Denial {
 
 impl Denials {
     pub(super) fn new(many: usize, seed: Seed) -> Self {
-        Self { seed, places: vec![None; many.clamp(1, MOST).next_power_of_two()] }
+        Self { seed, sets: vec![[None; WAYS]; sets_for(many)] }
     }
 
     /// Whether the rules said no to the same question within the last second.
     pub(super) fn holds(&mut self, key: &Key, generation: u64, now: u64) -> bool {
-        let place = self.place(key);
-        match &mut self.places[place] {
-            Some(denial) if denial.is(key, generation) && now.saturating_sub(denial.asked) < ASKED_AGAIN => {
+        let known = self.set(key).iter_mut().flatten().find(|denial| denial.is(key, generation));
+        match known {
+            Some(denial) if now.saturating_sub(denial.asked) < ASKED_AGAIN => {
                 denial.seen = now;
                 true
             }
@@ -42,18 +42,23 @@ impl Denials {
 
     /// Remembers a denial; whether it is news.
     pub(super) fn note(&mut self, key: &Key, generation: u64, now: u64) -> News {
-        let place = self.place(key);
-        let before = self.places[place].replace(Denial { key: *key, generation, asked: now, seen: now });
-        match before {
-            Some(denial) if denial.is(key, generation) && now.saturating_sub(denial.seen) < QUIET => {
-                News::Repeated
-            }
-            _ => News::First,
+        let denial = Denial { key: *key, generation, asked: now, seen: now };
+        let set = self.set(key);
+        if let Some(known) = set.iter_mut().flatten().find(|denial| denial.is(key, generation)) {
+            let news = if now.saturating_sub(known.seen) < QUIET { News::Repeated } else { News::First };
+            *known = denial;
+            return news;
         }
+        // An empty place, else the one that was not seen for the longest.
+        if let Some(place) = set.iter_mut().min_by_key(|way| way.map(|denial| denial.seen)) {
+            *place = Some(denial);
+        }
+        News::First
     }
 
-    fn place(&self, key: &Key) -> usize {
-        key.hash(self.seed) as usize & (self.places.len() - 1)
+    fn set(&mut self, key: &Key) -> &mut [Option<Denial>; WAYS] {
+        let mask = self.sets.len() - 1;
+        &mut self.sets[key.hash(self.seed) as usize & mask]
     }
 }
 
@@ -80,8 +85,7 @@ struct Passing {
 
 impl Fragments {
     pub(super) fn new(many: usize, seed: Seed) -> Self {
-        let sets = many.clamp(1, MOST).div_ceil(WAYS).next_power_of_two();
-        Self { seed, sets: vec![[None; WAYS]; sets] }
+        Self { seed, sets: vec![[None; WAYS]; sets_for(many)] }
     }
 
     /// The first fragment passed. Bytes before `header` may not come again.
@@ -118,6 +122,10 @@ impl Fragments {
         let mask = self.sets.len() - 1;
         &mut self.sets[key.hash(self.seed) as usize & mask]
     }
+}
+
+fn sets_for(many: usize) -> usize {
+    many.clamp(1, MOST).div_ceil(WAYS).next_power_of_two()
 }
 
 const WAYS: usize = 4;

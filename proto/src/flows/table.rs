@@ -92,7 +92,7 @@ impl Table {
             if slot.at == NONE {
                 return None;
             }
-            if slot.tag == tag && self.slab[slot.at as usize].flow.key == *key {
+            if slot.tag == tag && self.slab[slot.at as usize].flow.key.is(key) {
                 break;
             }
             place = (place + 1) & mask;
