@@ -134,6 +134,12 @@ impl Batch {
         self.stale.pop_front()
     }
 
+    /// Drops what waits: there is no socket any more.
+    pub fn clear(&mut self) {
+        self.runs.clear();
+        (self.used, self.shown) = (0, 0);
+    }
+
     /// Shows every datagram that waits to `look`, once each.
     pub fn peek(&mut self, look: &mut dyn FnMut(&[u8])) {
         for run in &self.runs {

@@ -160,6 +160,11 @@ impl Device {
         self.peers.get(&peer)?.timers.interval()
     }
 
+    /// Where a peer is.
+    pub fn endpoint(&self, peer: PeerId) -> Option<SocketAddr> {
+        self.peers.get(&peer)?.remote()
+    }
+
     /// How a peer is doing.
     pub fn peer(&self, peer: PeerId) -> Option<PeerStatus> {
         let peer = self.peers.get(&peer)?;

@@ -7,6 +7,7 @@
 use super::vnet::{self, Header};
 use super::{MAX_PACKET, TCP, UDP, checksum, extensions, set_word, word};
 use crate::discard::Discard;
+use crate::parcel::Parcel;
 
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
@@ -261,6 +262,24 @@ fn transport_sum(is_tcp: bool, header: &[u8], len: usize) -> u64 {
 /// What to add in order to take words out of a sum.
 fn complements(words: &[u16]) -> u64 {
     words.iter().map(|word| u64::from(!word)).sum()
+}
+
+impl Parcel for Segments<'_> {
+    fn count(&self) -> usize {
+        self.count()
+    }
+
+    fn len(&self, index: usize) -> usize {
+        self.len(index)
+    }
+
+    fn write(&self, index: usize, slot: &mut [u8]) {
+        self.write(index, slot);
+    }
+
+    fn tos(&self) -> u8 {
+        self.tos()
+    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ fn a_kernel_with_segmentation_hands_over_and_takes_super_packets() {
     in_private_network(|| {
         let mut tun = device();
         assert!(tun.offloads().tso, "every supported kernel has it");
+        let link = std::process::Command::new("ip").args(["-d", "link", "show", "wg0"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&link.stdout).contains(" gso_max_size 61612 "), "{link:?}");
         if !tun.offloads().uso {
             eprintln!("skipped: this kernel has no USO (Linux 6.2)");
             return;
@@ -210,9 +212,9 @@ fn a_device_that_cannot_be_had_says_why_and_what_to_do() {
         ip("tuntap add mode tun multi_queue name many");
         for (name, reason) in [
             ("wg0", "another program has it"),
-            ("lo", "not a TUN device with one queue"),
-            ("ether", "not a TUN device with one queue"),
-            ("many", "not a TUN device with one queue"),
+            ("lo", "not a TUN device"),
+            ("ether", "a TAP device of this name"),
+            ("many", "several queues"),
         ] {
             let error = Tun::create(name).unwrap_err().to_string();
             assert!(error.contains(&format!("{name:?}: ")) && error.contains(reason), "{error}");
@@ -260,10 +262,12 @@ fn a_descriptor_that_was_handed_over_serves_with_and_without_a_header() {
 
 #[test]
 fn a_descriptor_of_another_kind_is_refused() {
-    use ioctl::{IFF_NO_PI, IFF_TAP};
+    use ioctl::{IFF_NO_PI, IFF_TAP, IFF_TUN};
     in_private_network(|| {
-        let error = Tun::from_fd(opened_elsewhere(IFF_TAP | IFF_NO_PI)).unwrap_err().to_string();
-        assert!(error.contains("IFF_TAP"), "{error}");
+        for (flags, reason) in [(IFF_TUN, "IFF_NO_PI"), (IFF_TAP | IFF_NO_PI, "IFF_TAP")] {
+            let error = Tun::from_fd(opened_elsewhere(flags)).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
         let idle = rustix::fs::open("/dev/net/tun", OFlags::RDWR, Mode::empty()).unwrap();
         assert!(idle.as_raw_fd() > 0);
         let error = Tun::from_fd(idle).unwrap_err().to_string();
