@@ -116,10 +116,11 @@ impl EventLoop {
     /// # Errors
     /// When a socket cannot be watched.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { node, clock, udp, tun, mut locals, entrances, control, uapi, .. } = parts;
+        let Parts { mut node, clock, udp, tun, mut locals, entrances, control, uapi, .. } = parts;
         let Parts { signals, stop, spin, tap, reload, .. } = parts;
         let started = clock.now();
         let network = Network::new(udp, tap, locals.poller())?;
+        node.set_listen_port(network.port());
         let (mut inside, mut link) = (None, None);
         if let Some(Interface { tun, monitor, follow }) = tun {
             if let Some(monitor) = &monitor {

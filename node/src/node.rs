@@ -156,11 +156,14 @@ impl Node {
         } = ingredients;
         let (gate, addresses) = (ingredients.gate, ingredients.addresses);
 
+        let mut first_echo = [0; 8];
+        randomness.public.fill(&mut first_echo);
         let seeds = peers.iter().map(|_| {
             let mut seed = [0; 32];
             randomness.public.fill(&mut seed);
             seed
         });
+        let next_echo = u64::from_le_bytes(first_echo);
         let broker = Broker::new(Setup {
             name: name.clone(),
             peers: peers.iter().map(|peer| peer.name.clone()).collect(),
@@ -184,6 +187,10 @@ impl Node {
             known.push(Known { name, id, callable });
         }
         let (discards, events) = (Discards::default(), VecDeque::new());
+        let mut gate = gate;
+        for peer in &known {
+            gate.name(peer.id, peer.name.clone());
+        }
         let complaints = Complaints::default();
         Ok(Self {
             name,
@@ -275,6 +282,9 @@ impl Node {
         while let Some(denial) = self.broker.poll_denial() {
             self.note(Event::Denied(denial));
         }
+        while let Some(denial) = self.gate.poll_denial() {
+            self.note(Event::PacketsDenied(denial));
+        }
         out.has_room()
     }
 
@@ -335,6 +345,17 @@ impl Node {
     /// What happened since.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Other rules hold from now on, for messages and packets.
+    pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
+        self.gate.replace_rules(rules.clone());
+        self.broker.replace_rules(rules, now.instant, apps);
+    }
+
+    /// What judges IP packets.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// The broker, for what applications do.

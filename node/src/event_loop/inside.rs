@@ -11,6 +11,7 @@ use super::network::Network;
 use crate::machine::poller::{Interest, Poller, Ready};
 use crate::machine::tun::{Tun, TunRead, Written};
 use crate::node::Node;
+use crate::report::TunFacts;
 
 /// The TUN device's token.
 pub(super) const TUN: u64 = 1;
@@ -24,6 +25,7 @@ const FLUSH: usize = 32 << 10;
 pub(super) struct Inside {
     pub(super) tun: Tun,
     pub(super) coalescer: Coalescer,
+    coalesces: bool,
     /// There may be something to read.
     ready: bool,
     /// The device was deleted.
@@ -37,7 +39,7 @@ impl Inside {
         let offloads = tun.offloads();
         coalescer.set_enabled(offloads.tso);
         coalescer.set_udp(offloads.uso);
-        Ok(Self { tun, coalescer, ready: true, gone: false })
+        Ok(Self { coalesces: offloads.tso, tun, coalescer, ready: true, gone: false })
     }
 
     /// Takes what local applications have sent, up to a turn's share, and sends it on.
@@ -96,8 +98,19 @@ impl Inside {
             tracing::warn!(
                 "the TUN device takes no coalesced packets; they are written one by one from now on"
             );
+            self.coalesces = false;
             coalescer.set_enabled(false);
             coalescer.set_udp(false);
+        }
+    }
+
+    /// What it has done, for reports.
+    pub(super) fn facts(&self) -> TunFacts {
+        TunFacts {
+            name: self.tun.name().to_owned(),
+            offloads: self.tun.offloads(),
+            coalescing: self.coalesces,
+            counters: self.tun.counters(),
         }
     }
 

@@ -35,10 +35,14 @@ impl Link {
     /// Takes what the monitor tells; whether it is about addresses or routes.
     fn drain(&mut self, now: Moment) -> bool {
         let mut routes = false;
-        if let Some(monitor) = &mut self.monitor {
+        let drained = self.monitor.as_mut().map(|monitor| {
             monitor.drain(&mut |change| {
                 routes |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
-            });
+            })
+        });
+        if let Some(Err(error)) = drained {
+            tracing::warn!(%error, "changes of interfaces are not told any more; the interface is asked instead");
+            self.monitor = None;
         }
         self.next = now;
         routes
@@ -74,6 +78,7 @@ impl EventLoop {
             if let Err(error) = self.network.open(port, self.locals.poller()) {
                 tracing::error!(%error, "the tunnel has no socket");
             }
+            self.node.set_listen_port(self.network.port());
             self.node.resume(now);
         } else {
             tracing::info!(interface = %state.name, "interface down");

@@ -34,6 +34,14 @@ impl News {
                 Some(from) => tracing::info!(%peer, %from, %to, "peer moved"),
                 None => tracing::debug!(%peer, %to, "peer found"),
             },
+            Event::PacketsDenied(denial) => {
+                let key = format!("{}>{}", denial.from, denial.to);
+                if let Some(suppressed) = self.quiet.admit(&key, now.instant) {
+                    tracing::info!(from = %denial.from, to = %denial.to, reason = %denial.reason, suppressed, "packets denied");
+                }
+            }
+            // Whoever asked is told.
+            Event::Echo(_) => {}
             Event::Denied(denial) => {
                 let key = format!("{}/{}", denial.from, denial.service);
                 if let Some(suppressed) = self.quiet.admit(&key, now.instant) {

@@ -63,6 +63,7 @@ impl EventLoop {
                         tracing::warn!(%error, "the port stays as it was");
                         Errno::AddressInUse
                     })?;
+                    self.node.set_listen_port(self.network.port());
                 }
                 if let Some(link) = &mut self.link {
                     link.follow = Some(port);
@@ -108,7 +109,7 @@ impl EventLoop {
         let Some(reload) = &mut self.reload else { return };
         match reload() {
             Ok(rules) => {
-                self.node.broker().replace_rules(rules, now.instant, &mut self.locals);
+                self.node.replace_rules(rules, now, &mut self.locals);
                 tracing::info!("policy reloaded");
             }
             Err(mistakes) => {

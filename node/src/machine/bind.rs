@@ -27,6 +27,11 @@ impl BindError {
         Self { endpoint: endpoint.into(), reason, mend: mend.into(), source: errno.into() }
     }
 
+    /// The error for a bound UDP `port` that cannot be watched.
+    pub(crate) fn unwatched(port: u16, error: &io::Error) -> Self {
+        Self::new(format!("udp port {port}"), Errno::from_io_error(error).unwrap_or(Errno::INVAL))
+    }
+
     /// The same with words that know more than the error number does.
     pub(crate) fn because(endpoint: impl Into<String>, errno: Errno, reason: &str, mend: &str) -> Self {
         Self { endpoint: endpoint.into(), reason: reason.into(), mend: mend.into(), source: errno.into() }

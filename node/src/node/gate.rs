@@ -105,7 +105,7 @@ impl Gate {
     }
 
     /// What it does, in a word for reports.
-    pub const fn name_of_mode(&self) -> &'static str {
+    pub const fn mode(&self) -> &'static str {
         match self {
             Self::NoTun => "no_tun",
             Self::Shut => "shut",
@@ -121,8 +121,8 @@ impl Policed {
         let Self { own, names, rules, flows, untold } = self;
         let name = names.get(&peer).ok_or(Discard::Denied)?;
         let between = |direction| match direction {
-            Direction::Out => (own, name),
-            Direction::In => (name, own),
+            Direction::Out => (&*own, name),
+            Direction::In => (name, &*own),
         };
         let ask = |question: &Question| {
             let (from, to) = between(question.direction);

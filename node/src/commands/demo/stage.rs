@@ -33,7 +33,7 @@ use crate::machine::host;
 use crate::machine::locals::Locals;
 use crate::machine::poller::{Poller, Waker};
 use crate::machine::udp::Udp;
-use crate::node::{Ingredients, Neighbour, Node};
+use crate::node::{Gate, Ingredients, Neighbour, Node};
 
 /// The policy's name in messages; it is in the binary, and in the source beside this file.
 pub(super) const POLICY_FILE: &str = "demo-policy.toml";
@@ -126,10 +126,12 @@ impl Setting<'_> {
         let parts = Parts {
             node: self.node(&side, own.key, peer)?,
             clock: self.clock,
-            udp: own.udp,
+            udp: Some(own.udp),
+            tun: None,
             locals: Locals::new(poller, dialed),
             entrances,
             control: Some(server),
+            uapi: None,
             signals: None,
             stop: Some(stopped),
             spin: if host::processors() >= PROCESSORS_TO_SPIN { SPIN } else { Duration::ZERO },
@@ -154,9 +156,11 @@ impl Setting<'_> {
         let uses = side.uses.iter().map(|service| Use { service: (*service).into(), from: None });
         let ingredients = Ingredients {
             name: side.name.into(),
-            identity,
+            identity: Some(identity),
+            addresses: Vec::new(),
+            gate: Gate::NoTun,
             randomness: entropy::randomness(),
-            peers: vec![Neighbour { name: peer.name.into(), tunnel }],
+            peers: vec![Neighbour { name: peer.name.into(), tunnel, addresses: Vec::new() }],
             offers: offers.collect(),
             uses: uses.collect(),
             rules: Arc::clone(&self.rules),
