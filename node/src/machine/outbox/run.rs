@@ -84,6 +84,7 @@ impl Run {
             | Errno::ADDRNOTAVAIL
             | Errno::NODEV
             | Errno::NXIO
+            | Errno::NETDOWN
             | Errno::NETUNREACH
             | Errno::HOSTUNREACH
                 if self.envelope.path.source.is_some() =>

@@ -134,6 +134,8 @@ impl Facts {
     }
 
     fn note_called(&mut self, ip: Option<IpAddr>, interface: Option<&[u8]>) {
+        // Nothing can be sent from a group that was called, or from nowhere.
+        let ip = ip.filter(|ip| !ip.is_multicast() && !ip.is_unspecified());
         if let (Some(ip), Some(interface)) = (ip, interface.and_then(int)) {
             self.called = Some(Source { ip, interface: interface as u32 });
         }
@@ -189,6 +191,15 @@ mod tests {
         control.source(source("192.0.2.7", 3));
         control.source(source("::ffff:192.0.2.255", 4));
         assert_eq!(control.facts().called, Some(source("192.0.2.7", 3)));
+    }
+
+    #[test]
+    fn a_group_that_was_called_is_no_source() {
+        for group in ["224.0.0.1", "ff02::1", "0.0.0.0", "::"] {
+            let mut control = Control::default();
+            control.source(source(group, 3));
+            assert_eq!(control.facts().called, None, "{group}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! A network of a test's own, for what the machine's own network should not be asked to do.
 
+use std::io::Read;
 use std::panic::resume_unwind;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -27,4 +28,46 @@ pub(crate) fn run(test: impl FnOnce() + Send) {
 pub(crate) fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
     assert!(status.success(), "ip {arguments}: {status}");
+}
+
+/// Another network namespace, for the other end of a cable; gone with the value.
+pub(crate) struct Other(Child);
+
+impl Other {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        // It says when it is inside, and lives until its input ends.
+        let mut command = Command::new("unshare");
+        command.args(["-n", "sh", "-c", "echo inside; exec cat"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut inside = [0; 7];
+        child.stdout.as_mut().expect("it is piped").read_exact(&mut inside).unwrap();
+        Self(child)
+    }
+
+    /// A process in it, by which `ip link set … netns` finds it.
+    pub(crate) fn process(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// `ip` with these arguments, inside.
+    pub(crate) fn ip(&self, arguments: &str) {
+        self.run(&format!("ip {arguments}"));
+    }
+
+    /// Any command, inside.
+    pub(crate) fn run(&self, command: &str) {
+        let mut enter = Command::new("nsenter");
+        enter.args(["-t", &self.process().to_string(), "-n"]).args(command.split(' '));
+        let status = enter.status().unwrap();
+        assert!(status.success(), "{command}: {status}");
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // It ends with its input.
+        let _ = self.0.wait();
+    }
 }

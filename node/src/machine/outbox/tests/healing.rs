@@ -106,29 +106,35 @@ fn an_interface_that_is_gone_or_down_is_told_and_the_routing_table_chooses() {
 fn a_path_narrower_than_the_segments_heals_and_does_not_end_segmentation() {
     namespace::run(|| {
         ip("link set lo mtu 1280");
-        let (sender, mut receiver) = (bind(), bind());
-        let to = receiver.local_addr();
-        let mut batch = Batch::new();
-        let mut cross = |batch: &mut Batch, len: usize| {
-            let before = batch.counters();
-            (0..40_u8).for_each(|index| put(batch, to, &vec![index; len]));
-            assert_eq!(batch.flush(&sender), Flushed::All);
-            assert!(receive(&mut receiver, 40) == (0..40).map(|index| vec![index; len]).collect::<Vec<_>>());
-            batch.counters().sends - before.sends
-        };
-        for round in 1..=2 * PATIENCE {
-            assert_eq!(cross(&mut batch, 1400), 40, "fragments, one datagram after the other");
-            assert_eq!(cross(&mut batch, 1200), 1, "round {round}");
-            assert_eq!(batch.counters().fallbacks, u64::from(round));
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            cross_a_narrow_path(address.parse().unwrap());
         }
-        // Even if nothing else is sent meanwhile, something else may be tried soon.
-        for _ in 0..REST + 4 * PATIENCE {
-            cross(&mut batch, 1400);
-        }
-        let tries = (0..=REST).position(|_| cross(&mut batch, 1200) == 1);
-        assert!(tries.is_some(), "segmentation was given up");
-        assert_eq!(batch.counters().errors, 0);
     });
+}
+
+fn cross_a_narrow_path(address: SocketAddr) {
+    let (sender, mut receiver) = (Udp::bind(address).unwrap(), Udp::bind(address).unwrap());
+    let to = receiver.local_addr();
+    let mut batch = Batch::new();
+    let mut cross = |batch: &mut Batch, len: usize| {
+        let before = batch.counters();
+        (0..40_u8).for_each(|index| put(batch, to, &vec![index; len]));
+        assert_eq!(batch.flush(&sender), Flushed::All);
+        assert!(receive(&mut receiver, 40) == (0..40).map(|index| vec![index; len]).collect::<Vec<_>>());
+        batch.counters().sends - before.sends
+    };
+    for round in 1..=2 * PATIENCE {
+        assert_eq!(cross(&mut batch, 1400), 40, "fragments, one datagram after the other");
+        assert_eq!(cross(&mut batch, 1200), 1, "round {round}");
+        assert_eq!(batch.counters().fallbacks, u64::from(round));
+    }
+    // Even if nothing else is sent meanwhile, something else may be tried soon.
+    for _ in 0..REST + 4 * PATIENCE {
+        cross(&mut batch, 1400);
+    }
+    let tries = (0..=REST).position(|_| cross(&mut batch, 1200) == 1);
+    assert!(tries.is_some(), "segmentation was given up");
+    assert_eq!(batch.counters().errors, 0);
 }
 
 #[test]
