@@ -211,9 +211,12 @@ fn random_condition(roll: &mut impl FnMut(u64) -> u64) -> (String, Test) {
     }
 }
 
+/// Whether `or` stands before a test, whether `not` does, and the test.
+type Condition = (bool, bool, Test);
+
 /// Upstream's procedure, said backwards: the value of each rule's condition first, then the first that holds.
-fn obvious(rules: &[(Action, Vec<(bool, bool, Test)>)], subject: &Subject) -> Action {
-    let holds = |conditions: &[(bool, bool, Test)]| {
+fn obvious(rules: &[(Action, Vec<Condition>)], subject: &Subject) -> Action {
+    let holds = |conditions: &[Condition]| {
         conditions.iter().fold(true, |so_far, (is_or, is_not, test)| {
             let value = match test.ask(subject) {
                 Outcome::Is => !is_not,
