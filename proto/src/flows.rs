@@ -319,6 +319,8 @@ const TCP_HEADER: u16 = 20;
 const SHORTEST_HEADER: u16 = 8;
 
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod tests;

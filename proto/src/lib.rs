@@ -32,6 +32,7 @@ pub mod document;
 pub mod flows;
 pub mod policy;
 pub mod rules;
+pub mod script;
 
 // What applications speak.
 pub mod zmtp;
