@@ -176,6 +176,26 @@ pub struct Zmq {
     pub kind: ZmqKind,
 }
 
+/// Options of `wg`.
+///
+/// WireGuard's own tools call a program in user space with an interface's name and nothing else, so that the name is the only
+/// thing that is required.
+#[derive(Clone, Debug, Args)]
+pub struct Wg {
+    /// Stay in the foreground; so does WG_PROCESS_FOREGROUND=1 in the environment
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Pass every packet, as other WireGuard implementations do
+    #[arg(long, conflicts_with = "rules")]
+    pub allow_all: bool,
+    /// Pass what these rules allow; without them, and without --allow-all, no packet passes
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// The interface to make
+    #[arg(value_name = "IFNAME", value_parser = interface_name)]
+    pub interface: String,
+}
+
 /// The socket types of the small client.
 #[derive(Debug, Subcommand)]
 pub enum ZmqKind {
@@ -330,6 +350,22 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| bad_duration(text))
 }
 
+/// The longest name of an interface, in bytes: Linux's IFNAMSIZ without the zero at its end.
+const LONGEST_INTERFACE: usize = 15;
+
+/// Takes what Linux takes as an interface's name; that it names a file beside others is then harmless too.
+///
+/// # Errors
+/// A sentence that says what a name looks like.
+pub fn interface_name(text: &str) -> Result<String, String> {
+    let strange = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    let bad = text.is_empty() || text.len() > LONGEST_INTERFACE || [".", ".."].contains(&text);
+    if bad || text.contains(strange) {
+        return Err(format!("{text:?} is no interface name: write 1 to 15 letters and digits, such as wg0"));
+    }
+    Ok(text.to_owned())
+}
+
 fn bad_duration(text: &str) -> String {
     format!("{text:?} is not a time: write 250ms, 25s, 2m or 4h")
 }
@@ -357,6 +393,36 @@ mod tests {
             }
         }
         look(&Cli::command(), "lockgate");
+    }
+
+    /// `wg` as a command of its own.
+    #[derive(Parser)]
+    struct WgAlone {
+        #[command(flatten)]
+        wg: Wg,
+    }
+
+    #[test]
+    fn wg_is_called_as_wireguards_tools_call_it() {
+        let parse = |args: &[&str]| WgAlone::try_parse_from([&["wg"], args].concat()).map(|alone| alone.wg);
+        let plain = parse(&["wg0"]).unwrap();
+        assert_eq!((plain.interface.as_str(), plain.foreground, plain.allow_all), ("wg0", false, false));
+        assert!(parse(&["-f", "wg0"]).unwrap().foreground);
+        assert!(parse(&["--foreground", "--allow-all", "wg0"]).unwrap().allow_all);
+        assert!(parse(&["--rules", "policy.toml", "wg0"]).unwrap().rules.is_some());
+        for wrong in [&[][..], &["wg0", "wg1"], &["--allow-all", "--rules", "x", "wg0"], &["../../etc/x"]] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_interface_name_is_what_linux_takes() {
+        for name in ["wg0", "a", "abcdefghijklmno", "wg-0.1_x", "wg%d", "..."] {
+            assert_eq!(interface_name(name).as_deref(), Ok(name));
+        }
+        for name in ["", ".", "..", "abcdefghijklmnop", "a/b", "a b", "a:b", "a\n", "\u{7f}", "a\u{a0}b"] {
+            assert!(interface_name(name).is_err(), "{name:?}");
+        }
     }
 
     #[test]

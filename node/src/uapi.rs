@@ -9,7 +9,7 @@
 //! errno=0                         errno=0
 //! ```
 //! Each request and each answer ends with an empty line; many may follow each other on one connection. Requests are read
-//! by [`parse`], answers written by [`Report::to_text`], both without any IO; [`server`] is the socket. What is set is
+//! by [`parse()`], answers written by [`Report::to_text`], both without any IO; [`server`] is the socket. What is set is
 //! applied in its order, and a line that is wrong ends a request without taking back what stood before it.
 
 pub mod allowed_ip;

@@ -245,9 +245,11 @@ fn is_closed_on_exec(number: RawFd) -> io::Result<bool> {
 mod tests {
     use std::fs::OpenOptions;
     use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::net::UnixListener;
     use std::time::{Duration, Instant};
 
     use super::super::scratch::Scratch;
+    use super::super::unix::{self, UnixSocket};
     use super::*;
 
     /// Runs a shell script in the second process's place.
@@ -291,6 +293,42 @@ mod tests {
         tun.read_to_string(&mut said.0).unwrap();
         uapi.read_to_string(&mut said.1).unwrap();
         assert_eq!(said, ("tun wg wg0 1\n".into(), "uapi\n".into()));
+    }
+
+    /// Runs as the second process of the next test: takes over, says so, serves one client, and ends.
+    #[test]
+    #[ignore = "the second process of a_listening_socket_goes_on_in_the_second_process, which runs it"]
+    fn the_second_process() {
+        let inherited = Inherited::take().unwrap();
+        let Some(ready) = inherited.ready else { return };
+        assert!(wants_foreground());
+        let own = rustix::process::getpid();
+        assert_eq!(rustix::process::getsid(None), Ok(own), "a session of its own");
+        let socket = UnixSocket::adopt(inherited.uapi.unwrap()).unwrap();
+        let listener = UnixListener::from(socket.duplicate().unwrap());
+        listener.set_nonblocking(false).unwrap();
+        PipeWriter::from(inherited.tun.unwrap()).write_all(b"device").unwrap();
+        ready.at_work();
+        listener.accept().unwrap().0.write_all(b"hello").unwrap();
+    }
+
+    #[test]
+    fn a_listening_socket_goes_on_in_the_second_process() {
+        let scratch = Scratch::new();
+        let path = scratch.file("wg0.sock");
+        let socket = UnixSocket::bind("test", &path, 0o600, 4).unwrap();
+        let (mut tun, tun_end) = io::pipe().unwrap();
+        let second =
+            ["--ignored", "--exact", "machine::daemon::tests::the_second_process"].map(OsString::from);
+        start_program(program().unwrap(), second, tun_end.as_fd(), socket.as_fd(), Output::Dropped).unwrap();
+        drop(tun_end);
+        socket.hand_over();
+        let mut said = (String::new(), String::new());
+        unix::connect(&path).unwrap().read_to_string(&mut said.0).unwrap();
+        // Its end: the second process has left.
+        tun.read_to_string(&mut said.1).unwrap();
+        assert_eq!(said, ("hello".into(), "device".into()));
+        assert!(!path.exists(), "the file went with its new owner");
     }
 
     #[test]

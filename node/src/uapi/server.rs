@@ -218,7 +218,7 @@ impl Server {
         }
         self.gone.store(true, Ordering::Release);
         self.waker.wake();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -133,7 +133,7 @@ fn ask(mut stream: &UnixStream, request: &str) -> String {
 
 fn answer(mut stream: &UnixStream) -> String {
     let mut text = Vec::new();
-    let mut chunk = [0; 64 << 10];
+    let mut chunk = vec![0; 64 << 10];
     while !text.ends_with(b"\n\n") {
         let length = stream.read(&mut chunk).unwrap();
         assert_ne!(length, 0, "closed after {:?}", String::from_utf8_lossy(&text));
@@ -218,15 +218,16 @@ fn a_request_of_130_000_ranges_and_its_report_go_through() {
 #[test]
 fn one_long_request_at_a_time_and_the_next_gets_its_turn() {
     let served = serve_fake(Patience { request: LONG, ..Patience::default() });
-    let long = format!("set=1\nlisten_port=3\n{}", "fwmark=1\n".repeat(SMALL / 9 + 1));
+    let long = format!("set=1\nlisten_port=3\n{}", "fwmark=1\n".repeat(2 * SMALL / 9));
     let (first, second) = (served.connect(), served.connect());
     (&first).write_all(long.as_bytes()).unwrap();
     // Whatever the second one does, short requests are served.
     let waiting = {
-        let (long, second) = (long.clone(), second.try_clone().unwrap());
+        let second = second.try_clone().unwrap();
         thread::spawn(move || (&second).write_all(long.as_bytes()))
     };
     served.works();
+    assert!(!waiting.is_finished(), "more than what is small fits into no buffer before its turn");
     assert_eq!(ask(&first, "\n"), EMPTY);
     waiting.join().unwrap().unwrap();
     assert_eq!(ask(&second, "\n"), EMPTY);
