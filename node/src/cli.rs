@@ -80,7 +80,7 @@ pub enum Verb {
     Ping(Ping),
     /// A drop-in WireGuard implementation in user space: one interface, for wg, wg-quick and any WireGuard peer
     ///
-    /// Without --allow-all no packet passes. Goes to the background once the interface and its socket exist; ends when
+    /// Without --allow-all or --rules no packet passes. Goes to the background once the interface and its socket exist; ends when
     /// either is deleted.
     #[command(after_help = "Example:\n  lockgate wg --allow-all wg0 && wg setconf wg0 wg0.conf")]
     Wg(Wg),
@@ -152,20 +152,6 @@ pub struct Ping {
     /// How long to wait for each answer
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     pub timeout: Duration,
-}
-
-/// Options of `wg`.
-#[derive(Debug, Args)]
-pub struct Wg {
-    /// Stay in the foreground
-    #[arg(short, long)]
-    pub foreground: bool,
-    /// Let every packet pass that WireGuard itself lets pass: there are no rules here
-    #[arg(long)]
-    pub allow_all: bool,
-    /// The interface's name; wg0, or wg%d for the first that is free
-    #[arg(value_name = "IFNAME")]
-    pub interface: String,
 }
 
 /// Options of `zmq`.
@@ -409,7 +395,7 @@ mod tests {
         assert_eq!((plain.interface.as_str(), plain.foreground, plain.allow_all), ("wg0", false, false));
         assert!(parse(&["-f", "wg0"]).unwrap().foreground);
         assert!(parse(&["--foreground", "--allow-all", "wg0"]).unwrap().allow_all);
-        assert!(parse(&["--rules", "policy.toml", "wg0"]).unwrap().rules.is_some());
+        assert!(parse(&["--rules", "wg0.rules", "wg0"]).unwrap().rules.is_some());
         for wrong in [&[][..], &["wg0", "wg1"], &["--allow-all", "--rules", "x", "wg0"], &["../../etc/x"]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockgate_proto::document::MAX_TEXT;
 use lockgate_proto::rules::Rules;
+use lockgate_proto::script::Script;
 
 use super::up::{SPIN, UDP_PAYLOAD, link_mtu};
 use super::{Failure, out_of};
@@ -19,7 +21,7 @@ use crate::machine::poller::Poller;
 use crate::machine::signals::Signals;
 use crate::machine::tun::Tun;
 use crate::machine::unix::UnixSocket;
-use crate::machine::{entropy, host};
+use crate::machine::{entropy, files, host};
 use crate::node::{Gate, Ingredients, Node};
 use crate::uapi::server::{self, FOLDER, Patience};
 
@@ -27,11 +29,9 @@ use crate::uapi::server::{self, FOLDER, Patience};
 pub(super) fn run(options: &Wg) -> Result<(), Failure> {
     host::raise_descriptor_limit();
     let Inherited { tun, uapi, ready } = Inherited::take().map_err(plain)?;
-    if !options.allow_all {
-        tracing::warn!("no rules: no packet passes (--allow-all lets every packet of the peers pass)");
-    }
+    let gate = gate(options)?;
     if options.foreground || daemon::wants_foreground() {
-        let started = open(options, tun, uapi).and_then(|(tun, socket)| assemble(options, tun, socket));
+        let started = open(options, tun, uapi).and_then(|(tun, socket)| assemble(gate, tun, socket));
         return match (started, ready) {
             (Ok(event_loop), ready) => {
                 ready.map(Ready::at_work);
@@ -57,6 +57,25 @@ fn serve(event_loop: EventLoop, interface: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What judges the packets: everything, the rules, or nothing passes.
+fn gate(options: &Wg) -> Result<Gate, Failure> {
+    if options.allow_all {
+        return Ok(Gate::Open);
+    }
+    let Some(path) = &options.rules else {
+        tracing::warn!(
+            "no rules: no packet passes (--allow-all passes all of them, --rules FILE what it accepts)"
+        );
+        return Ok(Gate::Shut);
+    };
+    let text = files::read_text(path, MAX_TEXT as u64)
+        .map_err(|error| Failure::failed(error.problem(path), error.mend(path)))?;
+    Script::compile(&text).map(Gate::Script).map_err(|mistakes| {
+        let each = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()));
+        Failure::failed(each.collect::<Vec<_>>().join("\n"), "no packet passes before the rules are right")
+    })
+}
+
 /// The device and the socket: those that were handed over, or new ones.
 fn open(options: &Wg, tun: Option<OwnedFd>, socket: Option<OwnedFd>) -> Result<(Tun, UnixSocket), Failure> {
     let tun = match tun {
@@ -72,7 +91,7 @@ fn open(options: &Wg, tun: Option<OwnedFd>, socket: Option<OwnedFd>) -> Result<(
     Ok((tun, socket))
 }
 
-fn assemble(options: &Wg, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failure> {
+fn assemble(gate: Gate, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failure> {
     let clock = Clock::start();
     let poller = Poller::new().map_err(|error| out_of(&error))?;
     let waker = poller.waker();
@@ -84,7 +103,7 @@ fn assemble(options: &Wg, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Fai
         name: tun.name().into(),
         identity: None,
         addresses: Vec::new(),
-        gate: if options.allow_all { Gate::Open } else { Gate::Shut },
+        gate,
         randomness: entropy::randomness(),
         peers: Vec::new(),
         offers: Vec::new(),

@@ -12,6 +12,7 @@ use lockgate_proto::flows::{
 use lockgate_proto::now::Now;
 use lockgate_proto::packet::{self, Headers, Transport};
 use lockgate_proto::rules::{PacketKind, PacketQuestion, Rules};
+use lockgate_proto::script::{Action, Script};
 
 /// Denials that wait to be told; more are counted only.
 const UNTOLD: usize = 64;
@@ -26,6 +27,8 @@ pub enum Gate {
     Open,
     /// The policy decides.
     Policy(Box<Policed>),
+    /// Flow rules decide about each packet by itself.
+    Script(Script),
 }
 
 /// The policy, and the flows that it has let through.
@@ -85,6 +88,13 @@ impl Gate {
             Self::NoTun => Err(Discard::NoTun),
             Self::Shut => Err(Discard::Denied),
             Self::Policy(policed) => policed.judge(direction, peer, packet, now),
+            Self::Script(script) => {
+                let headers = packet::parse(packet)?;
+                match script.judge(&subject(&headers, packet)).action {
+                    Action::Accept => Ok(()),
+                    Action::Drop => Err(Discard::Denied),
+                }
+            }
         }
     }
 
@@ -111,6 +121,7 @@ impl Gate {
             Self::Shut => "shut",
             Self::Open => "open",
             Self::Policy(_) => "policy",
+            Self::Script(_) => "rules",
         }
     }
 }

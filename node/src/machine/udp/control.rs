@@ -137,7 +137,10 @@ impl Facts {
         // Nothing can be sent from a group that was called, or from nowhere.
         let ip = ip.filter(|ip| !ip.is_multicast() && !ip.is_unspecified());
         if let (Some(ip), Some(interface)) = (ip, interface.and_then(int)) {
-            self.called = Some(Source { ip, interface: interface as u32 });
+            // Linux takes an IPv4 peer to be on the link of the interface that is named, whatever the routes say: a host that
+            // answers by another way than it was called on would answer nobody. IPv6 needs it for link-local addresses.
+            let interface = if ip.is_ipv4() { 0 } else { interface as u32 };
+            self.called = Some(Source { ip, interface });
         }
     }
 }
