@@ -1,17 +1,21 @@
 //! What a packet and a handshake cost: through a real `Device`, and beside it the portable AEAD alone.
 
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chacha20poly1305::{AeadInPlace, ChaCha20Poly1305, KeyInit};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lockgate_proto::crypto::{AeadKey, TAG_LEN};
 use lockgate_proto::device::{Device, LINK_OVERHEAD, PeerConfig, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::{Envelope, Outbox};
+use lockgate_proto::parcel::Parcel;
+use lockgate_proto::prefix::Prefix;
+use lockgate_proto::routes::Routes;
 
 /// Payload sizes, as they are sealed.
 const SIZES: [usize; 2] = [64, 1420];
@@ -135,6 +139,32 @@ impl Pair {
     }
 }
 
+/// As many full packets as a super-packet of 64 KiB has.
+const BURST: usize = 46;
+
+/// The same packet many times.
+struct Burst {
+    packet: Vec<u8>,
+}
+
+impl Parcel for Burst {
+    fn count(&self) -> usize {
+        BURST
+    }
+
+    fn len(&self, _: usize) -> usize {
+        self.packet.len()
+    }
+
+    fn write(&self, _: usize, slot: &mut [u8]) {
+        slot.copy_from_slice(&self.packet);
+    }
+
+    fn tos(&self) -> u8 {
+        0
+    }
+}
+
 fn packets(c: &mut Criterion) {
     let mut group = c.benchmark_group("packet");
     for size in SIZES {
@@ -162,11 +192,50 @@ fn packets(c: &mut Criterion) {
                 BatchSize::SmallInput,
             );
         });
+        let burst = Burst { packet: vec![7; size] };
+        group.throughput(Throughput::Bytes((BURST * size) as u64));
+        group.bench_function(format!("seal_parcel_of_{BURST}/{size}"), |b| {
+            b.iter(|| pair.one.send_packets(pair.to_two, black_box(&burst), pair.now, &mut slot));
+        });
+        group.throughput(Throughput::Bytes(size as u64));
+        let (key, mut sealed) = (AeadKey::new(&[7; 32]), vec![7; size + TAG_LEN]);
+        group.bench_function(format!("seal_aead_alone/{size}"), |b| {
+            b.iter(|| key.seal(1, &[], black_box(&mut sealed)));
+        });
         let oracle = ChaCha20Poly1305::new(&[7; 32].into());
         let mut buffer = vec![7; size];
         group.bench_function(format!("seal_portable_aead_alone/{size}"), |b| {
             b.iter(|| oracle.encrypt_in_place_detached(&[0; 12].into(), &[], black_box(&mut buffer)));
         });
+    }
+    group.finish();
+}
+
+fn routes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("routes");
+    for count in [4_u32, 130_000] {
+        let mut routes = Routes::new();
+        for at in 0..count {
+            let address = Ipv4Addr::from_bits(at.wrapping_mul(0x9e37_79b1));
+            routes.insert(Prefix::of(address.into()), at % 4);
+        }
+        let mut at = 0_u32;
+        group.bench_function(format!("lookup_among/{count}"), |b| {
+            b.iter(|| {
+                at = (at + 7) % count;
+                routes.lookup(Ipv4Addr::from_bits(black_box(at).wrapping_mul(0x9e37_79b1)).into())
+            });
+        });
+        if count > 4 {
+            group.bench_function(format!("remove_and_insert_all/{count}"), |b| {
+                b.iter(|| {
+                    let all: Vec<_> = routes.iter().collect();
+                    let removed: usize = (0..4).map(|owner| routes.remove_all(owner)).sum();
+                    assert_eq!(removed, all.len());
+                    all.iter().for_each(|(prefix, owner)| assert_eq!(routes.insert(*prefix, *owner), None));
+                });
+            });
+        }
     }
     group.finish();
 }
@@ -196,5 +265,5 @@ fn handshakes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packets, handshakes);
+criterion_group!(benches, packets, routes, handshakes);
 criterion_main!(benches);

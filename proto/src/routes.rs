@@ -1,6 +1,6 @@
 //! Who owns an address: the owner of the longest prefix that it is in.
 //!
-//! Each family has a binary trie without nodes that decide nothing ([`trie`]), so that a lookup visits at most one node per
+//! Each family has a binary trie without nodes that decide nothing (`routes/trie.rs`), so that a lookup visits at most one node per
 //! prefix that nests there; beside it stands who owns what, so that all prefixes of one owner are found without a look at those of
 //! others.
 

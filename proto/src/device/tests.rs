@@ -3,7 +3,11 @@
 mod cookies;
 mod crossing;
 mod crowded;
+mod echo;
 mod fuzz;
+mod identity;
+mod paths;
+mod routing;
 mod sessions;
 mod timing;
 

@@ -116,6 +116,12 @@ impl Keyring {
         self.len() == 0
     }
 
+    /// Leaves the current session to open, not to send.
+    #[cfg(test)]
+    pub(crate) fn lose_current(&mut self) {
+        self.previous = self.current.take();
+    }
+
     /// Drops (and so wipes) every session.
     pub fn clear(&mut self) -> Retired {
         [self.current.take(), self.previous.take(), self.next.take()].map(|session| self.retire(session))
