@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
+use super::super::super::netlink::Netlink;
 use super::super::super::poller::{Interest, Poller, Ready};
 use super::super::super::private_network::{in_private_network, ip, thread_id};
 use super::super::super::udp::Udp;
@@ -272,6 +273,27 @@ fn a_device_that_cannot_be_had_says_why_and_what_to_do() {
             assert!(error.contains(&format!("{name:?}: ")) && error.contains(reason), "{error}");
             assert!(error.contains("\n  hint: "), "{error}");
         }
+    });
+}
+
+#[test]
+fn without_the_right_to_it_there_is_no_device() {
+    in_private_network(|| {
+        drop_capability(CapabilitySet::NET_ADMIN);
+        let error = Tun::create("wg0").unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "cannot open the TUN device \"wg0\": creating one needs CAP_NET_ADMIN\n  hint: run"
+            ),
+            "{error}"
+        );
+        let mut netlink = Netlink::open().unwrap();
+        let loopback = netlink.interface("lo").unwrap();
+        let error = netlink.set_mtu(&loopback, 9000).unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot set the MTU of lo to 9000: it needs CAP_NET_ADMIN\n  hint: run"),
+            "{error}"
+        );
     });
 }
 
