@@ -19,13 +19,12 @@ use lockgate_proto::keys::PrivateKey;
 use tempfile::TempDir;
 
 pub use binary::{lockgate, lockgate_command};
-pub use namespace::Namespace;
 pub use process::NodeProcess;
+
+pub use crate::network::Namespace;
 
 #[path = "rig/binary.rs"]
 mod binary;
-#[path = "rig/namespace.rs"]
-mod namespace;
 #[path = "rig/process.rs"]
 mod process;
 
@@ -228,7 +227,7 @@ impl Entropy for Urandom {
     }
 }
 
-fn new_key() -> PrivateKey {
+pub(crate) fn new_key() -> PrivateKey {
     PrivateKey::generate(&mut Urandom)
 }
 
@@ -237,7 +236,7 @@ pub fn put(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-fn put_private(path: &Path, text: &str) {
+pub(crate) fn put_private(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     put(path, text);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("our own file");
