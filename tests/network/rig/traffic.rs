@@ -79,14 +79,11 @@ impl Flow {
     /// Waits until `more` bytes have come.
     pub fn advance(&self, when: &str, more: u64) {
         let goal = self.received() + more;
-        eventually(&format!("{when}: {more} more bytes of a stream"), SOON, || {
-            if self.receiver.as_ref().is_none_or(JoinHandle::is_finished) {
-                return Some(false);
-            }
-            (self.received() >= goal).then_some(true)
-        })
-        .then_some(())
-        .unwrap_or_else(|| panic!("{when}: the stream broke after {} bytes", self.received()));
+        let alive = eventually(&format!("{when}: {more} more bytes of a stream"), SOON, || {
+            let ended = self.receiver.as_ref().is_none_or(JoinHandle::is_finished);
+            (ended || self.received() >= goal).then_some(!ended)
+        });
+        assert!(alive, "{when}: the stream broke after {} bytes", self.received());
     }
 
     /// Ends the stream; everything that was sent must have come.
