@@ -4,4 +4,32 @@
 //! `LOCKGATE_PEERS` names a folder with the other implementations, `LOCKGATE_TEST_SUBJECT=wireguard-go` puts another
 //! program in Lockgate's place, to test the tests.
 
+/// A test for each implementation that is not ours: `with_each!(claim, check)` calls `check(other)`.
+macro_rules! with_each {
+    ($claim:ident, $check:expr) => {
+        mod $claim {
+            use super::*;
+
+            #[test]
+            fn wireguard_go() {
+                $check(Implementation::WireguardGo);
+            }
+
+            #[test]
+            fn boringtun() {
+                $check(Implementation::Boringtun);
+            }
+
+            #[test]
+            fn gotatun() {
+                $check(Implementation::Gotatun);
+            }
+        }
+    };
+}
+
 mod interop;
+mod nat;
+mod rekey;
+mod roaming;
+mod wg_quick;

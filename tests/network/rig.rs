@@ -17,7 +17,7 @@ pub use keys::{KeyPair, preshared_key};
 pub use lab::Lab;
 pub use namespace::Namespace;
 pub use pair::{Begins, End, Outer, PORT, Pair, Plan, WIRE};
-pub use traffic::{Echo, Flow, answers, ping, ping_sized, transfer};
+pub use traffic::{Echo, Flow, answers, answers_sized, ping, ping_sized, transfer};
 
 pub use crate::rig::{SOON, eventually};
 

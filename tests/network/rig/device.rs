@@ -17,6 +17,9 @@ use crate::rig::{SOON, eventually};
 /// How long a program that was asked to end may take over it.
 const END: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
+/// Lines of a program's log that a failed test shows.
+const TOLD: usize = 12;
+
 /// One interface of one implementation, run in the foreground; ended when it goes out of scope.
 pub struct Device {
     implementation: Implementation,
@@ -24,6 +27,8 @@ pub struct Device {
     name: String,
     log: PathBuf,
     child: Child,
+    /// Whether the interface stays when the program ends.
+    outlives: bool,
 }
 
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -32,6 +37,16 @@ impl Device {
     /// Starts `implementation` in a namespace and waits until `wg` can talk to it.
     pub fn start(lab: &Lab, namespace: &Namespace, implementation: Implementation) -> Self {
         Self::start_named(lab, namespace, implementation, &unique_name())
+    }
+
+    /// The same, on a persistent TUN device that has its MTU already: boringtun looks at it only when it starts.
+    pub fn start_on_tun(lab: &Lab, namespace: &Namespace, implementation: Implementation, mtu: u32) -> Self {
+        let name = unique_name();
+        namespace.ip(&format!("tuntap add dev {name} mode tun multi_queue"));
+        namespace.ip(&format!("link set {name} mtu {mtu}"));
+        let mut device = Self::start_named(lab, namespace, implementation, &name);
+        device.outlives = true;
+        device
     }
 
     /// The same, with the name that the interface is to have: control sockets share one folder, so it must be one
@@ -44,6 +59,7 @@ impl Device {
             .command(program)
             .args(implementation.arguments())
             .arg(name)
+            .env("WG_LOG_LEVEL", "error")
             .env("WG_LOG_FILE", lab.dir().join(format!("{name}.own-log")))
             .stdin(Stdio::null())
             .stderr(output.try_clone().expect("an open file"))
@@ -51,7 +67,8 @@ impl Device {
             .spawn()
             .expect("ip is there");
         let namespace = namespace.name().to_owned();
-        let mut device = Self { implementation, namespace, name: name.to_owned(), log, child };
+        let mut device =
+            Self { implementation, namespace, name: name.to_owned(), log, child, outlives: false };
         eventually(&format!("{implementation} answers for {name}"), SOON, || {
             if let Some(status) = device.child.try_wait().expect("our own child") {
                 panic!("{implementation} ended ({status}):\n{}", device.log());
@@ -127,6 +144,22 @@ impl Device {
         self.wg("show", "listen-port").trim().parse().expect("a port")
     }
 
+    /// Ends the program; its interface goes with it.
+    pub fn stop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process(self.process(), Signal::TERM);
+        }
+        if !self.has_ended_within(END) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::mem::take(&mut self.outlives) {
+            let _ = try_run(Command::new("ip").args(["-n", &self.namespace, "link", "del", &self.name]));
+        }
+        // Not every implementation takes its socket away.
+        let _ = std::fs::remove_file(self.socket());
+    }
+
     /// Waits until the program has ended by itself.
     pub fn await_end(&mut self, deadline: Duration) {
         let timeout = Timespec::try_from(deadline).expect("a short time");
@@ -150,16 +183,17 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let _ = kill_process(self.process(), Signal::TERM);
-        }
-        if !self.has_ended_within(END) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-        let _ = std::fs::remove_file(self.socket());
+        self.stop();
         if std::thread::panicking() {
-            eprintln!("--- {} {}:\n{}", self.implementation, self.name, self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(TOLD)..];
+            eprintln!(
+                "--- the end of what {} said as {}:\n{}",
+                self.implementation,
+                self.name,
+                end.join("\n")
+            );
         }
     }
 }

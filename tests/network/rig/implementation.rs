@@ -61,7 +61,9 @@ impl Implementation {
         match self {
             Self::Lockgate => &["wg", "-f", "--allow-all"],
             Self::WireguardGo => &["-f"],
-            Self::Boringtun | Self::Gotatun => &["-f", "--disable-drop-privileges"],
+            // A connected socket does not follow its host to another address.
+            Self::Boringtun => &["-f", "--disable-drop-privileges", "--disable-connected-udp"],
+            Self::Gotatun => &["-f", "--disable-drop-privileges"],
         }
     }
 }

@@ -130,12 +130,20 @@ impl End {
         let v6 = Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0, host);
         namespace.address(WIRE, &format!("{wire_v4}/24"));
         namespace.address(WIRE, &format!("{wire_v6}/64"));
-        let device = Device::start(lab, &namespace, implementation);
+        let device = start_device(lab, &namespace, implementation, mtu);
         let key = lab.key_pair();
         device.set(&format!("private-key {} listen-port {PORT}", key.file.display()));
         let end = Self { device, namespace, key, v4, v6, wire_v4, wire_v6 };
         end.address_device(mtu);
         end
+    }
+
+    /// Ends the program and starts it again with the end's key, its port and its addresses; it has no peer then.
+    pub fn restart(&mut self, lab: &Lab, mtu: u32) {
+        self.device.stop();
+        self.device = start_device(lab, &self.namespace, self.device.implementation(), mtu);
+        self.device.set(&format!("private-key {} listen-port {PORT}", self.key.file.display()));
+        self.address_device(mtu);
     }
 
     /// Gives the interface its MTU and addresses, and brings it up.
@@ -166,5 +174,12 @@ impl End {
     /// Its two addresses inside the tunnel.
     pub fn inner(&self) -> [IpAddr; 2] {
         [self.v4.into(), self.v6.into()]
+    }
+}
+
+fn start_device(lab: &Lab, namespace: &Namespace, implementation: Implementation, mtu: u32) -> Device {
+    match implementation {
+        Implementation::Boringtun => Device::start_on_tun(lab, namespace, implementation, mtu),
+        _ => Device::start(lab, namespace, implementation),
     }
 }

@@ -27,7 +27,12 @@ pub fn ping_sized(from: &Namespace, to: IpAddr, payload: u32) {
 
 /// Whether one ping to `to` is answered within `seconds`.
 pub fn answers(from: &Namespace, to: IpAddr, seconds: u32) -> bool {
-    from.try_run(&format!("ping -n -q -c 1 -W {seconds} {to}")).is_ok()
+    answers_sized(from, to, seconds, 56)
+}
+
+/// [`answers`] with `payload` bytes after the ICMP header.
+pub fn answers_sized(from: &Namespace, to: IpAddr, seconds: u32, payload: u32) -> bool {
+    from.try_run(&format!("ping -n -q -c 1 -W {seconds} -s {payload} {to}")).is_ok()
 }
 
 /// Moves `bytes` over TCP from one host to the other's address, and holds every one of them to what was sent.
