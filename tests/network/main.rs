@@ -29,7 +29,9 @@ macro_rules! with_each {
 }
 
 mod interop;
+mod lifetime;
 mod nat;
 mod rekey;
 mod roaming;
+mod wg;
 mod wg_quick;

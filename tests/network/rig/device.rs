@@ -160,6 +160,12 @@ impl Device {
         let _ = std::fs::remove_file(self.socket());
     }
 
+    /// Kills the program, which then takes nothing away.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("our own child");
+        self.child.wait().expect("our own child");
+    }
+
     /// Waits until the program has ended by itself.
     pub fn await_end(&mut self, deadline: Duration) {
         let timeout = Timespec::try_from(deadline).expect("a short time");
