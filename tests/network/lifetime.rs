@@ -54,7 +54,7 @@ fn two_devices_live_on_one_host() {
 
 #[test]
 fn a_daemon_is_left_alone_only_once_interface_and_socket_are_there() {
-    let Some(lab) = Lab::open(&[]) else { return };
+    let Some(_lab) = Lab::open(&[]) else { return };
     let host = Namespace::new("host");
     let name = unique_name();
     let subject = Implementation::subject();

@@ -111,7 +111,7 @@ fn shown(device: &Device) -> String {
     let conf = paragraphs(device.wg("showconf", ""));
     let all = format!("{}\n\n{show}\n\n{conf}\n", dump.join("\n"));
     match device.port() {
-        PORT | OTHER_PORT => all,
+        0 | PORT | OTHER_PORT => all,
         // Each has chosen one by itself.
         chosen => all.replace(&chosen.to_string(), "CHOSEN"),
     }

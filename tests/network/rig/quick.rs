@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::command::try_run;
 use super::lab::on_path;
 use super::{Implementation, Lab, Namespace, socket, unique_name};
-use crate::rig::put;
+use crate::rig::{put, put_private};
 
 /// Tells wg-quick that there is no kernel WireGuard, as a host without the module would.
 const NO_MODULE: (&str, &str) = ("[[ -e /sys/module/wireguard ]] || ", "");
@@ -38,7 +38,7 @@ impl<'a> Quick<'a> {
         };
         let name = unique_name();
         let file = lab.dir().join(format!("{name}.conf"));
-        put(&file, config);
+        put_private(&file, config);
         // The tool puts its own folder before PATH: there, `ip` makes no WireGuard device of the kernel's.
         let bin = lab.dir().join(format!("{name}-bin"));
         std::fs::create_dir(&bin).expect("a new folder");
