@@ -20,7 +20,7 @@ pub use pair::{Begins, End, Outer, PORT, Pair, Plan, WIRE};
 pub use quick::Quick;
 pub use traffic::{Echo, Flow, answers, answers_sized, ping, ping_sized, transfer};
 
-pub use crate::rig::{SOON, eventually};
+pub use crate::rig::{SOON, eventually, within};
 
 #[path = "rig/command.rs"]
 mod command;
