@@ -31,9 +31,14 @@ impl Lab {
         }
     }
 
-    /// Says that a test cannot go on without something more; a failure where `LOCKGATE_NETWORK=required`.
-    pub fn lacks(&self, why: &str) {
-        skip(why);
+    /// Whether this machine has one more program that a test needs; where it has not, says so, and fails where
+    /// `LOCKGATE_NETWORK=required`.
+    pub fn has(&self, tool: &str) -> bool {
+        let there = on_path(tool).is_some();
+        if !there {
+            skip(&format!("there is no program named {tool}"));
+        }
+        there
     }
 
     /// Its folder.
