@@ -1,5 +1,7 @@
-//! What the tests share: the rig of real nodes, and the entries that fuzzers call and `corpora.rs` replays.
+//! What the tests share: the rig of real nodes, the rig of network tests, and the entries that fuzzers call and `corpora.rs` replays.
 
+#[path = "network/rig.rs"]
+pub mod network;
 #[path = "real/rig.rs"]
 pub mod rig;
 mod zmtp;

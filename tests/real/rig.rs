@@ -19,13 +19,12 @@ use lockgate_proto::keys::PrivateKey;
 use tempfile::TempDir;
 
 pub use binary::{lockgate, lockgate_command};
-pub use namespace::Namespace;
 pub use process::NodeProcess;
+
+pub use crate::network::Namespace;
 
 #[path = "rig/binary.rs"]
 mod binary;
-#[path = "rig/namespace.rs"]
-mod namespace;
 #[path = "rig/process.rs"]
 mod process;
 
@@ -208,13 +207,20 @@ impl Port {
 ///
 /// # Panics
 /// After `deadline`, with `what`.
-pub fn eventually<T>(what: &str, deadline: Duration, mut there: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, deadline: Duration, there: impl FnMut() -> Option<T>) -> T {
+    within(deadline, there).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// The same, where it may not come: `None` after `deadline`.
+pub fn within<T>(deadline: Duration, mut there: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(found) = there() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        if Instant::now() >= end {
+            return None;
+        }
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
@@ -228,7 +234,7 @@ impl Entropy for Urandom {
     }
 }
 
-fn new_key() -> PrivateKey {
+pub(crate) fn new_key() -> PrivateKey {
     PrivateKey::generate(&mut Urandom)
 }
 
@@ -237,7 +243,7 @@ pub fn put(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-fn put_private(path: &Path, text: &str) {
+pub(crate) fn put_private(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     put(path, text);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("our own file");
