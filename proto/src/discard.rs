@@ -63,6 +63,12 @@ discards! {
     NoTun => "no_tun",
     /// A link frame that the broker's link did not want.
     LinkRefused => "link_refused",
+    /// Neither an IPv4 nor an IPv6 packet, or not all of one.
+    NotIp => "not_ip",
+    /// From the TUN device, with a checksum or segments to be made that do not fit the packet.
+    BadOffload => "bad_offload",
+    /// Marked by a congested router on the way, for a transport that knows no such marks (RFC 6040).
+    CongestedInVain => "congested_in_vain",
 }
 
 impl Discard {

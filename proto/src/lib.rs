@@ -20,6 +20,7 @@ pub mod crypto;
 pub mod device;
 pub mod keys;
 pub mod noise;
+pub mod packet;
 pub mod peer;
 pub mod wire;
 

@@ -1,0 +1,245 @@
+//! IP packets as bytes: what they are, and how they are cut, joined, marked and answered.
+//!
+//! Everything here is total: any bytes give an answer or a [`Discard`], never a panic, and nothing is allocated for a packet.
+
+pub mod checksum;
+pub mod coalesce;
+pub mod ecn;
+mod extensions;
+pub mod icmp;
+pub mod segment;
+#[cfg(test)]
+mod tests;
+pub mod vnet;
+
+use core::net::IpAddr;
+
+use crate::discard::Discard;
+
+/// No IP packet is longer than this, and no coalesced one.
+pub const MAX_PACKET: usize = 65_535;
+
+/// Protocol number of ICMP for IPv4.
+pub const ICMP: u8 = 1;
+/// Protocol number of TCP.
+pub const TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const UDP: u8 = 17;
+/// Protocol number of ICMP for IPv6.
+pub const ICMPV6: u8 = 58;
+
+/// What [`parse`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// Who sent it, if one believes it.
+    pub source: IpAddr,
+    /// For whom it is.
+    pub destination: IpAddr,
+    /// Type of service or traffic class: DSCP and ECN.
+    pub tos: u8,
+    /// Time to live or hop limit.
+    pub hop_limit: u8,
+    /// The protocol of the transport header: for IPv6 behind the extension headers, as far as they could be walked.
+    pub protocol: u8,
+    /// Which part of a packet it is.
+    pub fragment: Fragment,
+    /// What the rules look at.
+    pub transport: Transport,
+    /// Where the transport header begins, or the part of a later fragment, or what could not be walked.
+    pub transport_at: usize,
+    /// Where the packet ends by its own length field: not behind the end of the bytes, but perhaps before.
+    pub end: usize,
+}
+
+/// Which part of a packet it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// All of it.
+    Whole,
+    /// The first part, with the transport header.
+    First,
+    /// Another part: no transport header, no ports.
+    Later,
+}
+
+impl Fragment {
+    pub(crate) const fn new(offset: u16, more: bool) -> Self {
+        match (offset, more) {
+            (0, false) => Self::Whole,
+            (0, true) => Self::First,
+            _ => Self::Later,
+        }
+    }
+}
+
+/// What stands behind the IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// At least 20 bytes of TCP.
+    Tcp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+        /// CWR, ECE, URG, ACK, PSH, RST, SYN, FIN, from the highest bit down.
+        flags: u8,
+    },
+    /// At least 8 bytes of UDP.
+    Udp {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// At least 8 bytes of the ICMP that belongs to the IP version.
+    Icmp {
+        /// Type of the message.
+        kind: u8,
+        /// Its code.
+        code: u8,
+        /// The identifier of an echo (or, for IPv4, a timestamp), request or reply.
+        id: Option<u16>,
+    },
+    /// This protocol, which is none of the above.
+    Other(u8),
+    /// Not the first fragment of a packet.
+    LaterFragment,
+    /// Too short for its protocol, or behind IPv6 extension headers that cannot be walked or that send it elsewhere.
+    /// Nobody can say what it is: whoever judges by ports must refuse it.
+    Unparsed,
+}
+
+/// The source of an IP packet: looks at version and length only.
+#[inline]
+pub fn source(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Some(IpAddr::from(*packet.get(..20)?[12..].first_chunk::<4>()?)),
+        6 => Some(IpAddr::from(*packet.get(..40)?[8..].first_chunk::<16>()?)),
+        _ => None,
+    }
+}
+
+/// The destination of an IP packet: looks at version and length only.
+#[inline]
+pub fn destination(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Some(IpAddr::from(*packet.get(..20)?[16..].first_chunk::<4>()?)),
+        6 => Some(IpAddr::from(*packet.get(..40)?[24..].first_chunk::<16>()?)),
+        _ => None,
+    }
+}
+
+/// Type of service or traffic class of an IP packet: looks at version and length only.
+#[inline]
+pub fn tos(packet: &[u8]) -> Option<u8> {
+    match packet.first()? >> 4 {
+        4 => Some(packet.get(..20)?[1]),
+        6 => Some(packet.get(..40)?[0] << 4 | packet[1] >> 4),
+        _ => None,
+    }
+}
+
+/// Reads the headers of an IP packet. Bytes behind the end that its length field gives are not looked at.
+///
+/// # Errors
+/// [`Discard::NotIp`] if there is no whole IP header, or less than its length field says. That a transport header cannot
+/// be read is no error but [`Transport::Unparsed`].
+pub fn parse(packet: &[u8]) -> Result<Headers, Discard> {
+    let headers = match packet.first().ok_or(Discard::NotIp)? >> 4 {
+        4 => parse_v4(packet),
+        6 => parse_v6(packet),
+        _ => None,
+    };
+    headers.ok_or(Discard::NotIp)
+}
+
+fn parse_v4(bytes: &[u8]) -> Option<Headers> {
+    let header = bytes.first_chunk::<20>()?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let end = usize::from(word(header, 2));
+    let packet = bytes.get(..end)?;
+    if header_len < header.len() {
+        return None;
+    }
+    let behind = packet.get(header_len..)?;
+    let (protocol, place) = (header[9], word(header, 6));
+    let fragment = Fragment::new(place & 0x1fff, place & 0x2000 != 0);
+    Some(Headers {
+        source: source(packet)?,
+        destination: destination(packet)?,
+        tos: header[1],
+        hop_limit: header[8],
+        protocol,
+        fragment,
+        transport: transport(protocol, ICMP, fragment, behind),
+        transport_at: header_len,
+        end,
+    })
+}
+
+fn parse_v6(bytes: &[u8]) -> Option<Headers> {
+    let header = bytes.first_chunk::<40>()?;
+    let end = header.len() + usize::from(word(header, 4));
+    let packet = bytes.get(..end)?;
+    let mut headers = Headers {
+        source: source(packet)?,
+        destination: destination(packet)?,
+        tos: tos(packet)?,
+        hop_limit: header[7],
+        protocol: header[6],
+        fragment: Fragment::Whole,
+        transport: Transport::Unparsed,
+        transport_at: header.len(),
+        end,
+    };
+    if let Some(last) = extensions::walk(packet) {
+        headers.protocol = last.protocol;
+        headers.fragment = last.fragment;
+        headers.transport_at = last.at;
+        if !last.is_steered {
+            headers.transport = transport(last.protocol, ICMPV6, last.fragment, &packet[last.at..]);
+        }
+    }
+    Some(headers)
+}
+
+/// Reads a transport header; `icmp` is the protocol number of the ICMP that goes with the IP version.
+fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8]) -> Transport {
+    if fragment == Fragment::Later {
+        return Transport::LaterFragment;
+    }
+    let least = match protocol {
+        TCP => 20,
+        UDP => 8,
+        _ if protocol == icmp => 8,
+        _ => return Transport::Other(protocol),
+    };
+    if bytes.len() < least {
+        return Transport::Unparsed;
+    }
+    let (source, destination) = (word(bytes, 0), word(bytes, 2));
+    match protocol {
+        TCP => Transport::Tcp { source, destination, flags: bytes[13] },
+        UDP => Transport::Udp { source, destination },
+        _ => {
+            let (kind, code) = (bytes[0], bytes[1]);
+            let has_id = match icmp {
+                ICMP => matches!(kind, 0 | 8 | 13 | 14),
+                _ => matches!(kind, 128 | 129),
+            };
+            Transport::Icmp { kind, code, id: has_id.then(|| word(bytes, 4)) }
+        }
+    }
+}
+
+/// The 16-bit word at `at`, which the caller knows to be there.
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// Writes a 16-bit word.
+#[inline]
+fn set_word(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}

@@ -1,0 +1,419 @@
+//! Items, cut again by the segmenter, against what was pushed.
+
+use alloc::vec;
+use std::collections::BTreeMap;
+
+use super::super::segment::Segments;
+use super::super::tests::{Build, Seeded, random, tcp, udp};
+use super::*;
+
+fn with_udp() -> Coalescer {
+    let mut coalescer = Coalescer::new();
+    coalescer.set_udp(true);
+    coalescer
+}
+
+fn drained(coalescer: &mut Coalescer) -> Vec<Vec<u8>> {
+    let mut items = Vec::new();
+    coalescer.drain(|item| items.push(item.to_vec()));
+    assert!(coalescer.is_empty());
+    items
+}
+
+fn pushed(coalescer: &mut Coalescer, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    for packet in packets {
+        coalescer.push(packet).unwrap();
+    }
+    drained(coalescer)
+}
+
+/// The packets that an item stands for.
+fn cut(item: &[u8]) -> Vec<Vec<u8>> {
+    let (header, packet) = Header::split(item).unwrap();
+    // Bytes that are not IP are no business of the segmenter.
+    if header.flags & vnet::NEEDS_CSUM == 0 {
+        assert_eq!(header.gso_type, vnet::GSO_NONE);
+        return vec![packet.to_vec()];
+    }
+    let segments = Segments::new(&header, packet).unwrap();
+    (0..segments.count())
+        .map(|at| {
+            let mut slot = vec![0; segments.len(at)];
+            segments.write(at, &mut slot);
+            slot
+        })
+        .collect()
+}
+
+/// So many packets of `len` bytes in a row.
+fn train(first: &Build, count: usize, len: usize) -> Vec<Build> {
+    (0..count)
+        .map(|at| {
+            let mut one = first.clone().payload(&vec![at as u8; len]);
+            one.id = first.id.wrapping_add(at as u16);
+            one.seq = first.seq.wrapping_add((at * len) as u32);
+            one
+        })
+        .collect()
+}
+
+fn packets(builds: &[Build]) -> Vec<Vec<u8>> {
+    builds.iter().map(Build::packet).collect()
+}
+
+#[test]
+fn segments_of_one_packet_become_that_packet_again() {
+    let mut seeded = Seeded(7);
+    let mut coalescer = with_udp();
+    for _ in 0..500 {
+        let mut build = random(&mut seeded);
+        build.flags &= !0x81;
+        let size = seeded.pick(&[1, 60, 100, 536, 1_380]);
+        let len = 1 + size + seeded.below((63 * size).min(60_000));
+        build.payload = seeded.bytes(len);
+        let (mut header, packet) = build.offloaded(size as u16);
+        let segments = Segments::new(&header, &packet).unwrap();
+        for at in 0..segments.count() {
+            let mut slot = vec![0; segments.len(at)];
+            segments.write(at, &mut slot);
+            coalescer.push(&slot).unwrap();
+        }
+        header.hdr_len = (packet.len() - len) as u16;
+        assert_eq!(
+            drained(&mut coalescer),
+            [[&header.encode()[..], &packet].concat()],
+            "{build:?} by {size}"
+        );
+    }
+}
+
+#[test]
+fn what_comes_out_is_what_went_in_and_each_flow_in_order() {
+    for seed in 0..12 {
+        let mut seeded = Seeded(seed);
+        let mut coalescer = with_udp();
+        let mut flows = flows(&mut seeded);
+        let (mut sent, mut got, mut items) = (Vec::new(), Vec::new(), 0);
+        while sent.len() < 700 {
+            let at = seeded.below(flows.len());
+            for _ in 0..=seeded.below(9) {
+                let packet = next(&mut seeded, &mut flows[at]);
+                if coalescer.is_full() || seeded.below(100) == 0 {
+                    coalescer.drain(|item| collect(item, &mut got, &mut items));
+                }
+                coalescer.push(&packet).unwrap();
+                sent.push(packet);
+            }
+        }
+        coalescer.drain(|item| collect(item, &mut got, &mut items));
+        assert!(items * 3 < sent.len() * 2, "{items} items for {} packets", sent.len());
+        assert_eq!(by_flow(&got), by_flow(&sent), "seed {seed}");
+    }
+}
+
+fn collect(item: &[u8], got: &mut Vec<Vec<u8>>, items: &mut usize) {
+    *items += 1;
+    got.extend(cut(item));
+}
+
+fn by_flow(packets: &[Vec<u8>]) -> BTreeMap<Vec<u8>, Vec<&Vec<u8>>> {
+    let mut flows = BTreeMap::<_, Vec<_>>::new();
+    for packet in packets {
+        // A later fragment belongs to whatever the hosts say to each other.
+        let key = if packet[0] >> 4 == 4 { &packet[12..24] } else { &packet[8..44] };
+        flows.entry(key.to_vec()).or_default().push(packet);
+    }
+    flows
+}
+
+fn flows(seeded: &mut Seeded) -> Vec<Build> {
+    (0..20)
+        .map(|at| {
+            let mut build = random(seeded);
+            build.ports[0] = at;
+            build.flags = seeded.pick(&[0x10, 0x10, 0x50]);
+            build.tos = 2;
+            let len = seeded.pick(&[1, 100, 101, 1_300]);
+            build.payload(&vec![0; len])
+        })
+        .collect()
+}
+
+/// The next packet of a flow: mostly what one would expect.
+fn next(seeded: &mut Seeded, flow: &mut Build) -> Vec<u8> {
+    let mut one = flow.clone();
+    one.payload = seeded.bytes(one.payload.len());
+    match seeded.below(40) {
+        0 => one.tos = 3,
+        1 => one.flags |= 0x08,
+        2 => one.flags |= seeded.pick(&[1, 2, 4, 0x20, 0x80]),
+        3 => one.payload.clear(),
+        4 => one.payload.push(7),
+        5 => one.payload.truncate(one.payload.len().div_ceil(2)),
+        6 => one.seq = one.seq.wrapping_sub(one.payload.len() as u32),
+        7 => one.ack += 1,
+        8 => one.ip_options = if one.transport_at() == 20 { vec![1; 4] } else { Vec::new() },
+        9 => one.ttl -= 1,
+        _ => {}
+    }
+    flow.id = flow.id.wrapping_add(1);
+    flow.seq = one.seq.wrapping_add(one.payload.len() as u32);
+    let mut packet = one.packet();
+    if seeded.below(40) == 0 {
+        let at = packet.len() - 1;
+        packet[at] ^= 1;
+    }
+    packet
+}
+
+#[test]
+fn only_neighbours_of_one_kind_are_joined() {
+    type Change = fn(&mut Build);
+    let changes: [(&str, bool, Change); 19] = [
+        ("nothing", true, |_| {}),
+        ("another port", false, |it| it.ports[1] += 1),
+        ("another host", false, |it| it.hosts[0] += 1),
+        ("another mark", false, |it| it.tos = 3),
+        ("another time to live", false, |it| it.ttl -= 1),
+        ("a gap", false, |it| it.seq += 1),
+        ("a repetition", false, |it| it.seq -= 100),
+        ("another acknowledgement", false, |it| it.ack += 1),
+        ("another window", false, |it| it.window += 1),
+        ("another option", false, |it| it.options[7] += 1),
+        ("no options", false, |it| it.options.clear()),
+        ("pushed", true, |it| it.flags |= PSH),
+        ("congestion echoed", false, |it| it.flags |= 0x40),
+        ("window reduced", false, |it| it.flags |= 0x80),
+        ("finished", false, |it| it.flags |= 1),
+        ("no acknowledgement", false, |it| it.flags = 0),
+        ("no data", false, |it| it.payload.clear()),
+        ("less data", true, |it| it.payload.truncate(99)),
+        ("more data", false, |it| it.payload.push(0)),
+    ];
+    for version in [4, 6] {
+        for (name, is_joined, change) in changes {
+            let mut builds = train(&tcp(version), 2, 100);
+            change(&mut builds[1]);
+            let before = packets(&builds);
+            let items = pushed(&mut with_udp(), &before);
+            assert_eq!(items.len() == 1, is_joined, "{name}");
+            assert_eq!(items.iter().flat_map(|item| cut(item)).collect::<Vec<_>>(), before, "{name}");
+        }
+    }
+}
+
+const PSH: u8 = 0x08;
+
+#[test]
+fn a_short_or_pushed_packet_is_the_last_of_its_item() {
+    let mut short = train(&tcp(4), 3, 100);
+    short[1].payload.pop();
+    short[2].seq -= 1;
+    let mut pushed_one = train(&tcp(6), 3, 100);
+    pushed_one[1].flags |= PSH;
+    let mut datagrams = train(&udp(4), 3, 100);
+    datagrams[1].payload.pop();
+    for builds in [short, pushed_one, datagrams] {
+        let before = packets(&builds);
+        let items = pushed(&mut with_udp(), &before);
+        let counts: Vec<usize> = items.iter().map(|item| cut(item).len()).collect();
+        assert_eq!(counts, [2, 1]);
+        assert_eq!(
+            items.concat().len(),
+            before.concat().len() + 20 - (before[1].len() - builds[1].payload.len())
+        );
+    }
+}
+
+#[test]
+fn identification_counts_up_unless_fragmentation_is_forbidden() {
+    for (place, ids, joined) in [
+        (0, [7, 8], true),
+        (0, [7, 7], false),
+        (0, [7, 9], false),
+        (0, [0xffff, 0], true),
+        (0x4000, [7, 8], true),
+        (0x4000, [0, 0], true),
+        (0x4000, [7, 3], true),
+        (0xc000, [7, 8], false),
+        (0x2000, [7, 8], false),
+        (0x0001, [7, 8], false),
+    ] {
+        let mut builds = train(&udp(4), 2, 100);
+        for (build, id) in builds.iter_mut().zip(ids) {
+            (build.id, build.place) = (id, place);
+        }
+        let items = pushed(&mut with_udp(), &packets(&builds));
+        assert_eq!(items.len() == 1, joined, "{place:x} {ids:?}");
+    }
+}
+
+#[test]
+fn a_bad_checksum_is_never_made_good() {
+    for build in [tcp(4), tcp(6), udp(4), udp(6)] {
+        for bad in 0..3 {
+            for at in [10, build.transport_at() + 2, build.transport_at() + 40] {
+                let mut packets = packets(&train(&build, 3, 100));
+                packets[bad][at] ^= 0x10;
+                let items = pushed(&mut with_udp(), &packets);
+                let flat: Vec<Vec<u8>> = items.iter().flat_map(|item| cut(item)).collect();
+                assert!(flat.contains(&packets[bad]), "untouched");
+                let alone = [&[0; vnet::LEN][..], &packets[bad]].concat();
+                assert!(items.contains(&alone), "and not said to be good");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_datagram_without_checksum_travels_alone() {
+    let mut datagrams = packets(&train(&udp(4), 3, 100));
+    for datagram in &mut datagrams {
+        datagram[26..28].fill(0);
+    }
+    let wanted: Vec<Vec<u8>> = datagrams.iter().map(|one| [&[0; vnet::LEN][..], one].concat()).collect();
+    assert_eq!(pushed(&mut with_udp(), &datagrams), wanted);
+}
+
+#[test]
+fn flows_in_one_batch_do_not_disturb_each_other() {
+    let trains: Vec<Vec<Vec<u8>>> = (0..10)
+        .map(|at| {
+            let mut first = if at % 2 == 0 { tcp(4) } else { udp(6) };
+            first.ports[0] = at;
+            packets(&train(&first, 20, 500))
+        })
+        .collect();
+    let mut coalescer = with_udp();
+    for at in 0..20 {
+        for train in &trains {
+            coalescer.push(&train[at]).unwrap();
+        }
+    }
+    let items = drained(&mut coalescer);
+    let cut: Vec<Vec<Vec<u8>>> = items.iter().map(|item| cut(item)).collect();
+    assert_eq!(cut, trains, "one item each, in the order of their first packets");
+}
+
+#[test]
+fn more_flows_than_lanes_still_join_their_neighbours() {
+    let mut coalescer = with_udp();
+    let mut before = Vec::new();
+    for at in 0..60 {
+        let mut first = udp(4);
+        first.ports[0] = at;
+        before.push(packets(&train(&first, 3, 60)));
+        for packet in &before[usize::from(at)] {
+            coalescer.push(packet).unwrap();
+        }
+    }
+    let after: Vec<Vec<Vec<u8>>> = drained(&mut coalescer).iter().map(|item| cut(item)).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn another_packet_between_the_same_hosts_ends_their_items() {
+    let fragment = Build { place: 0x2000, ..udp(4) }.packet();
+    let options = Build { ip_options: vec![1; 4], ..tcp(4) }.packet();
+    let acknowledgement = tcp(4).payload(&[]).packet();
+    let elsewhere = Build { hosts: [8, 9], place: 0x2000, ..udp(4) }.packet();
+    for (between, items) in [(fragment, 3), (options, 3), (acknowledgement, 3), (elsewhere, 2)] {
+        let [one, two] = packets(&train(&tcp(4), 2, 100)).try_into().unwrap();
+        let got = pushed(&mut with_udp(), &[one, between, two]);
+        assert_eq!(got.len(), items);
+    }
+}
+
+#[test]
+fn an_item_has_at_most_64_segments_and_65535_bytes() {
+    for (len, count, wanted) in [
+        (100, 130, vec![64, 64, 2]),
+        (1_400, 50, vec![46, 4]),
+        (30_000, 5, vec![2, 2, 1]),
+        (65_400, 2, vec![1, 1]),
+    ] {
+        let mut coalescer = with_udp();
+        let before = packets(&train(&tcp(4), count, len));
+        let items = pushed(&mut coalescer, &before);
+        let counts: Vec<usize> = items.iter().map(|item| cut(item).len()).collect();
+        assert_eq!(counts, wanted, "{len}");
+        assert!(items.iter().all(|item| item.len() <= ROOM));
+        assert_eq!(items.iter().flat_map(|item| cut(item)).collect::<Vec<_>>(), before);
+    }
+}
+
+#[test]
+fn switched_off_everything_passes_alone() {
+    let before = [packets(&train(&tcp(4), 3, 100)), packets(&train(&udp(6), 3, 100))].concat();
+    let alone: Vec<Vec<u8>> = before.iter().map(|one| [&[0; vnet::LEN][..], one].concat()).collect();
+    let mut coalescer = with_udp();
+    coalescer.set_enabled(false);
+    assert_eq!(pushed(&mut coalescer, &before), alone);
+    coalescer.set_enabled(true);
+    assert_eq!(pushed(&mut coalescer, &before).len(), 2);
+    coalescer.set_udp(false);
+    assert_eq!(pushed(&mut coalescer, &before).len(), 4);
+}
+
+#[test]
+fn a_single_packet_is_said_to_be_good_only_if_it_was_verified() {
+    for (packet, flags) in [
+        (tcp(4).packet(), vnet::DATA_VALID),
+        (udp(6).packet(), vnet::DATA_VALID),
+        (tcp(4).payload(&[]).packet(), 0),
+        (vec![0x45; 19], 0),
+        (vec![], 0),
+        (vec![0x99; 50], 0),
+    ] {
+        let header = Header { flags, ..Header::NONE };
+        let wanted = [&header.encode()[..], &packet].concat();
+        assert_eq!(pushed(&mut with_udp(), &[packet]), [wanted]);
+    }
+}
+
+#[test]
+fn a_full_coalescer_says_so_and_keeps_what_it_has() {
+    let mut seeded = Seeded(8);
+    for len in [0, 20, 1_400, MAX_PACKET] {
+        let mut coalescer = with_udp();
+        let mut taken = 0;
+        while !coalescer.is_full() {
+            coalescer.push(&vec![0x99; len]).unwrap();
+            taken += 1;
+        }
+        assert_eq!(coalescer.push(&[0x99]), Err(Discard::OutboxFull));
+        assert_eq!(drained(&mut coalescer).len(), taken);
+        assert!(taken >= 15 && !coalescer.is_full());
+    }
+    let oversized = seeded.bytes(MAX_PACKET + 1);
+    assert_eq!(with_udp().push(&oversized), Err(Discard::Oversized));
+}
+
+#[test]
+fn any_bytes_are_survived_and_pass_without_a_change() {
+    let mut seeded = Seeded(9);
+    let mut coalescer = with_udp();
+    let memory = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.as_ptr());
+    let (mut sent, mut got, mut items) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..6_000 {
+        let mut build = random(&mut seeded);
+        // What would be numbered anew is seen elsewhere.
+        build.place = 0;
+        build.payload.truncate(200);
+        let mut packet = build.packet();
+        seeded.mutate(&mut packet);
+        for _ in 0..=seeded.below(2) {
+            if coalescer.is_full() {
+                coalescer.drain(|item| collect(item, &mut got, &mut items));
+            }
+            coalescer.push(&packet).unwrap();
+            sent.push(packet.clone());
+        }
+    }
+    coalescer.drain(|item| collect(item, &mut got, &mut items));
+    sent.sort();
+    got.sort();
+    assert!(got == sent);
+    let after = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.as_ptr());
+    assert_eq!(after, memory, "all memory was taken at construction");
+}
