@@ -16,11 +16,15 @@ pub mod files_write;
 pub mod host;
 pub mod locals;
 pub mod logging;
+mod namespace;
 pub mod outbox;
 pub mod poller;
 pub mod signals;
+pub mod tun;
 pub mod udp;
 pub mod unix;
 
+#[cfg(test)]
+pub(crate) mod private_network;
 #[cfg(test)]
 pub(crate) mod scratch;
