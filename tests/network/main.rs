@@ -28,6 +28,7 @@ macro_rules! with_each {
     };
 }
 
+mod behaviour;
 mod differential;
 mod interop;
 mod nat;
