@@ -42,7 +42,7 @@ fn a_mark_from_the_path_is_seen_inside() {
         let (ip, device) = (family(outer), pair.right.device.name());
         pair.right.namespace.nft(&format!(
             "table inet marking {{ chain c {{ type filter hook prerouting priority -300;
-             iifname wire udp dport 51820 {ip} ecn ect0 {ip} ecn set ce }} }}"
+             iifname wire udp dport 51820 {ip} ecn ect0 {ip} ecn set ce\n}}\n}}"
         ));
         count_arriving(
             &pair.right.namespace,
@@ -67,7 +67,7 @@ fn a_mark_on_a_packet_that_is_not_capable_drops_it() {
     let Some(pair) = marking_pair(Outer::V4) else { return };
     pair.right.namespace.nft(
         "table inet marking { chain c { type filter hook prerouting priority -300;
-         iifname wire udp dport 51820 ip ecn not-ect ip ecn set ce } }",
+         iifname wire udp dport 51820 ip ecn not-ect ip ecn set ce\n}\n}",
     );
     let device = pair.right.device.name();
     count_arriving(
