@@ -30,7 +30,7 @@ fn subjects(plan: &Plan) -> Option<(Lab, Pair)> {
 }
 
 /// Whether the subject is one that is known not to do this, so that the test would say nothing about Lockgate.
-fn subject_lacks(duty: &str, lacking: &[Implementation]) -> bool {
+pub(super) fn subject_lacks(duty: &str, lacking: &[Implementation]) -> bool {
     let subject = Implementation::subject();
     let lacks = lacking.contains(&subject);
     if lacks {

@@ -34,4 +34,5 @@ mod interop;
 mod nat;
 mod rekey;
 mod roaming;
+mod torture;
 mod wg_quick;
