@@ -145,19 +145,51 @@ pub fn tos(packet: &[u8]) -> Option<u8> {
 /// [`Discard::NotIp`] if there is no whole IP header, or less than its length field says. That a transport header cannot
 /// be read is no error but [`Transport::Unparsed`].
 pub fn parse(packet: &[u8]) -> Result<Headers, Discard> {
-    let headers = match packet.first().ok_or(Discard::NotIp)? >> 4 {
-        4 => parse_v4(packet),
-        6 => parse_v6(packet),
-        _ => None,
-    };
-    headers.ok_or(Discard::NotIp)
+    let end = announced(packet).ok_or(Discard::NotIp)?;
+    let packet = packet.get(..end).ok_or(Discard::NotIp)?;
+    headers(packet, Extent::Whole).ok_or(Discard::NotIp)
 }
 
-fn parse_v4(bytes: &[u8]) -> Option<Headers> {
-    let header = bytes.first_chunk::<20>()?;
+/// Reads the headers of the packet that an ICMP error quotes, as far as the quote goes: eight bytes of transport header
+/// are enough, and TCP flags beyond them are 0. `None` if `error` is no ICMP error or what it quotes is not IP.
+///
+/// What is quoted went the other way: an error that belongs to a flow quotes a packet of it *from* whom the error is for.
+pub fn quoted(error: &[u8]) -> Option<Headers> {
+    let outer = parse(error).ok()?;
+    let Transport::Icmp { kind, .. } = outer.transport else {
+        return None;
+    };
+    let is_error =
+        if outer.protocol == ICMP { matches!(kind, 3..=5 | 11 | 12) } else { matches!(kind, 1..=4) };
+    let quote = error.get(outer.transport_at + 8..outer.end)?;
+    let end = announced(quote)?.min(quote.len());
+    headers(&quote[..end], Extent::Quoted).filter(|_| is_error)
+}
+
+/// How much of a packet there is to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Quoted,
+}
+
+/// How long a packet says that it is.
+fn announced(packet: &[u8]) -> Option<usize> {
+    match packet.first()? >> 4 {
+        4 => Some(usize::from(word(packet.get(..20)?, 2))),
+        6 => Some(40 + usize::from(word(packet.get(..40)?, 4))),
+        _ => None,
+    }
+}
+
+/// Reads a packet that ends where the bytes end.
+fn headers(packet: &[u8], extent: Extent) -> Option<Headers> {
+    if packet.first()? >> 4 == 4 { headers_v4(packet, extent) } else { headers_v6(packet, extent) }
+}
+
+fn headers_v4(packet: &[u8], extent: Extent) -> Option<Headers> {
+    let header = packet.first_chunk::<20>()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
-    let end = usize::from(word(header, 2));
-    let packet = bytes.get(..end)?;
     if header_len < header.len() {
         return None;
     }
@@ -171,16 +203,14 @@ fn parse_v4(bytes: &[u8]) -> Option<Headers> {
         hop_limit: header[8],
         protocol,
         fragment,
-        transport: transport(protocol, ICMP, fragment, behind),
+        transport: transport(protocol, ICMP, fragment, behind, extent),
         transport_at: header_len,
-        end,
+        end: packet.len(),
     })
 }
 
-fn parse_v6(bytes: &[u8]) -> Option<Headers> {
-    let header = bytes.first_chunk::<40>()?;
-    let end = header.len() + usize::from(word(header, 4));
-    let packet = bytes.get(..end)?;
+fn headers_v6(packet: &[u8], extent: Extent) -> Option<Headers> {
+    let header = packet.first_chunk::<40>()?;
     let mut headers = Headers {
         source: source(packet)?,
         destination: destination(packet)?,
@@ -190,27 +220,28 @@ fn parse_v6(bytes: &[u8]) -> Option<Headers> {
         fragment: Fragment::Whole,
         transport: Transport::Unparsed,
         transport_at: header.len(),
-        end,
+        end: packet.len(),
     };
     if let Some(last) = extensions::walk(packet) {
         headers.protocol = last.protocol;
         headers.fragment = last.fragment;
         headers.transport_at = last.at;
         if !last.is_steered {
-            headers.transport = transport(last.protocol, ICMPV6, last.fragment, &packet[last.at..]);
+            let behind = &packet[last.at..];
+            headers.transport = transport(last.protocol, ICMPV6, last.fragment, behind, extent);
         }
     }
     Some(headers)
 }
 
 /// Reads a transport header; `icmp` is the protocol number of the ICMP that goes with the IP version.
-fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8]) -> Transport {
+fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], extent: Extent) -> Transport {
     if fragment == Fragment::Later {
         return Transport::LaterFragment;
     }
     let least = match protocol {
-        TCP => 20,
-        UDP => 8,
+        TCP if extent == Extent::Whole => 20,
+        TCP | UDP => 8,
         _ if protocol == icmp => 8,
         _ => return Transport::Other(protocol),
     };
@@ -219,7 +250,7 @@ fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8]) -> Transp
     }
     let (source, destination) = (word(bytes, 0), word(bytes, 2));
     match protocol {
-        TCP => Transport::Tcp { source, destination, flags: bytes[13] },
+        TCP => Transport::Tcp { source, destination, flags: bytes.get(13).copied().unwrap_or(0) },
         UDP => Transport::Udp { source, destination },
         _ => {
             let (kind, code) = (bytes[0], bytes[1]);

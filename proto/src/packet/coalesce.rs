@@ -20,9 +20,6 @@ use super::vnet::{self, Header};
 use super::{MAX_PACKET, TCP, UDP, checksum, set_word, word};
 use crate::discard::Discard;
 
-/// Bytes for items. Sixteen of full size fit.
-const SLAB: usize = 1 << 20;
-
 /// The most items.
 const MAX_ITEMS: usize = 512;
 
@@ -34,6 +31,9 @@ const MAX_SEGMENTS: u16 = 64;
 
 /// The most bytes of an item.
 const ROOM: usize = vnet::LEN + MAX_PACKET;
+
+/// Bytes for items: every lane at its longest, and half as much for what travels alone.
+const SLAB: usize = ROOM * (MAX_LANES + MAX_LANES / 2);
 
 /// Takes packets in, hands items out.
 pub struct Coalescer {
@@ -153,6 +153,8 @@ impl Coalescer {
     }
 
     /// Hands out every item in order, each as `virtio header | packet` for one write, and forgets it.
+    ///
+    /// Where the device refuses an item, [`Header::split`] and [`super::segment::Segments`] give its packets back.
     pub fn drain(&mut self, mut write: impl FnMut(&[u8])) {
         self.lanes.clear();
         self.tail = 0;

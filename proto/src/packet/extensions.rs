@@ -21,15 +21,19 @@ pub(super) struct End {
     pub(super) fragment: Fragment,
     /// A routing header still has places to visit: the destination of the packet is not the last one.
     pub(super) is_steered: bool,
+    /// An authentication or fragment header is among them, which speaks of this packet and no other: not to be cut.
+    pub(super) is_bound: bool,
 }
 
 /// Walks a packet of at least 40 bytes; `None` if the chain leaves it, or is longer than anyone needs, or out of order
 /// in a way that could hide something.
 pub(super) fn walk(packet: &[u8]) -> Option<End> {
-    let mut end = End { protocol: packet[6], at: 40, fragment: Fragment::Whole, is_steered: false };
+    let mut end =
+        End { protocol: packet[6], at: 40, fragment: Fragment::Whole, is_steered: false, is_bound: false };
     let mut was_fragment = false;
     for step in 0..=MOST {
         let header = packet.get(end.at..)?;
+        end.is_bound |= matches!(end.protocol, AUTHENTICATION | FRAGMENT);
         let len = match end.protocol {
             HOP_BY_HOP if step > 0 => return None,
             HOP_BY_HOP | DESTINATION_OPTIONS => (usize::from(*header.get(1)?) + 1) * 8,

@@ -5,7 +5,7 @@
 //! made anew from the pseudo header's sum in the packet's checksum field.
 
 use super::vnet::{self, Header};
-use super::{Fragment, MAX_PACKET, TCP, UDP, checksum, extensions, set_word, word};
+use super::{MAX_PACKET, TCP, UDP, checksum, extensions, set_word, word};
 use crate::discard::Discard;
 
 const FIN: u8 = 0x01;
@@ -225,9 +225,8 @@ fn transport(packet: &[u8]) -> Option<(usize, u8)> {
         (is_whole && fits).then_some((at, packet[9]))
     } else {
         let end = extensions::walk(packet)?;
-        let is_whole = end.fragment == Fragment::Whole;
         let fits = usize::from(word(packet, 4)) + 40 == packet.len();
-        (is_whole && fits).then_some((end.at, end.protocol))
+        (!end.is_bound && fits).then_some((end.at, end.protocol))
     }
 }
 

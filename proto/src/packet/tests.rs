@@ -363,6 +363,37 @@ fn what_is_not_whole_is_not_ip_and_what_is_behind_the_end_is_not_seen() {
 }
 
 #[test]
+fn an_error_tells_whose_packet_it_quotes() {
+    let ports = Transport::Udp { source: 40_000, destination: 443 };
+    for (version, from) in [(4, V4[1]), (6, V6[1])] {
+        for (original, wanted) in [
+            (udp(version).packet(), ports),
+            (udp(version).payload(&[1; 3_000]).packet(), ports),
+            (tcp(version).packet(), Transport::Tcp { source: 40_000, destination: 443, flags: 0x10 }),
+        ] {
+            let mut out = [0; 1_500];
+            let reason = icmp::Reason::HostUnreachable;
+            let len = icmp::unreachable(&original, from.parse().unwrap(), reason, &mut out).unwrap();
+            let quote = quoted(&out[..len]).unwrap();
+            assert_eq!(quote.transport, wanted);
+            assert_eq!(
+                (Some(quote.source), Some(quote.destination)),
+                (source(&original), destination(&original))
+            );
+            assert_eq!(quoted(&original), None, "no error");
+        }
+    }
+    // Routers of old quote eight bytes.
+    let old = [&[3, 1, 0, 0, 0, 0, 0, 0][..], &tcp(4).packet()[..28]].concat();
+    let wanted = Transport::Tcp { source: 40_000, destination: 443, flags: 0 };
+    assert_eq!(quoted(&raw(4, ICMP, &old)).map(|quote| quote.transport), Some(wanted));
+    assert_eq!(quoted(&raw(4, ICMP, &old[..35])).map(|quote| quote.transport), Some(Transport::Unparsed));
+    assert_eq!(quoted(&raw(4, ICMP, &old[..27])), None);
+    let echo = [&[8, 0, 0, 0, 0, 0, 0, 0][..], &old[8..]].concat();
+    assert_eq!(quoted(&raw(4, ICMP, &echo)), None);
+}
+
+#[test]
 fn any_bytes_are_survived() {
     let mut seeded = Seeded(791);
     for round in 0..20_000 {
@@ -376,6 +407,10 @@ fn any_bytes_are_survived() {
             assert_eq!(source(&packet), Some(headers.source));
             assert_eq!(destination(&packet), Some(headers.destination));
             assert_eq!(tos(&packet), Some(headers.tos));
+        }
+        let error = raw(4, ICMP, &[&[3, 1, 0, 0, 0, 0, 0, 0][..], &packet].concat());
+        if let Some(quote) = quoted(&error) {
+            assert!(quote.transport_at <= quote.end && quote.end <= packet.len());
         }
         let from = if round % 2 == 0 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         let mut out = [0; 1_500];

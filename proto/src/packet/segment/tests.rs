@@ -158,6 +158,20 @@ fn what_contradicts_itself_is_discarded() {
 }
 
 #[test]
+fn what_speaks_of_one_packet_is_not_copied_to_others() {
+    let fragment = vec![44, TCP, 0, 0, 0, 0, 0, 0, 1];
+    let authentication = [&[51, TCP, 4, 0, 0][..], &[7; 20]].concat();
+    for ip_options in [fragment, authentication] {
+        let build = Build { ip_options, ..tcp(6) }.payload(&[9; 3_000]);
+        let (header, packet) = build.offloaded(1_000);
+        assert_eq!(all(&header, &packet), Err(Discard::BadOffload));
+        // As one packet it may pass.
+        let (header, packet) = build.offloaded(0);
+        assert_eq!(all(&header, &packet).unwrap(), [build.packet()]);
+    }
+}
+
+#[test]
 fn any_bytes_are_survived() {
     let mut seeded = Seeded(6);
     let mut cut = 0;
