@@ -1,8 +1,8 @@
 //! Keys that change, go away or are worth nothing.
 
-use lockgate_tests::network::{Begins, End, Plan, SOON, answers, eventually, preshared_key};
+use lockgate_tests::network::{Begins, End, Implementation, Plan, SOON, answers, eventually, preshared_key};
 
-use super::{count_leaving, counted, ping, subjects};
+use super::{count_leaving, counted, ping, subject_lacks, subjects};
 
 /// Every point of small order on the curve, as RFC 7748 would read it: nought, one, the two of order eight, and p-1, p, p+1.
 const LOW_ORDER: [&str; 7] = [
@@ -86,4 +86,22 @@ fn nothing_is_sent_to_a_key_of_low_order() {
     }
     assert_eq!(counted(&pair.left.namespace, "bad"), 0, "packets to keys of low order");
     ping(&pair.left.namespace, pair.right.v4.into());
+}
+
+#[test]
+fn a_device_whose_key_was_cleared_says_nothing() {
+    if subject_lacks("fall silent without a key", &[Implementation::WireguardGo]) {
+        return;
+    }
+    let Some((_lab, pair)) = subjects(&Plan::default()) else { return };
+    let (left, right) = (&pair.left, &pair.right);
+    ping(&left.namespace, right.v4.into());
+    count_leaving(&left.namespace, &[("said", "udp dport 51820")]);
+    left.device.set("private-key /dev/null");
+    assert_eq!(left.device.wg("show", "private-key").trim(), "(none)");
+    assert!(!answers(&left.namespace, right.v4.into(), 1));
+    assert!(!answers(&right.namespace, left.v4.into(), 1));
+    assert_eq!(counted(&left.namespace, "said"), 0);
+    left.device.set(&format!("private-key {}", left.key.file.display()));
+    assert!(answers(&left.namespace, right.v4.into(), 3), "the key is back");
 }

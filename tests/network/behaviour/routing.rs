@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use lockgate_tests::network::{Begins, Implementation, Plan, answers};
+use lockgate_tests::network::{Begins, Device, Implementation, Outer, Plan, answers, transfer};
 
-use super::{count_arriving, counted, ping, subject_lacks, subjects};
+use super::{count_arriving, count_leaving, counted, ping, subject_lacks, subjects};
 
 /// Bytes that a loop may cost before it is damped: what Linux allows its own implementation.
 const DAMPED: u64 = 70_000;
@@ -110,4 +110,54 @@ fn a_route_into_the_tunnel_itself_is_damped() {
     assert!(sent < DAMPED, "10 pings became {sent} bytes");
     left.device.set(&format!("peer {} endpoint {}:51820", right.key.public, right.wire_v4));
     ping(&left.namespace, target);
+}
+
+#[test]
+fn every_datagram_carries_the_mark() {
+    for outer in [Outer::V4, Outer::V6] {
+        let Some((_lab, pair)) = subjects(&Plan { outer, ..Plan::default() }) else { return };
+        let host = &pair.left.namespace;
+        count_leaving(
+            host,
+            &[("right", "udp dport 51820 meta mark 0xabcd"), ("wrong", "udp dport 51820 meta mark 0")],
+        );
+        pair.left.device.set("fwmark 0xabcd");
+        ping(host, pair.right.v4.into());
+        assert_eq!(
+            ["right", "wrong"].map(|name| counted(host, name)),
+            [4, 0],
+            "an initiation and three pings"
+        );
+        pair.left.device.set("fwmark 0");
+        ping(host, pair.right.v6.into());
+        assert_eq!(["right", "wrong"].map(|name| counted(host, name)), [4, 3]);
+    }
+}
+
+/// ```text
+///  left [ device 10.102.0.1 ── device 10.100.0.1 ── wire ] ══ veth ══ [ wire ── device 10.100.0.2 ── device 10.102.0.2 ] right
+/// ```
+#[test]
+fn a_tunnel_goes_through_a_tunnel() {
+    let Some((lab, pair)) = subjects(&Plan::default()) else { return };
+    let ends = [&pair.left, &pair.right];
+    let inner = ends.map(|end| {
+        let device = Device::start(&lab, &end.namespace, Implementation::subject());
+        let key = lab.key_pair();
+        device.set(&format!("private-key {} listen-port 51822", key.file.display()));
+        end.namespace.ip(&format!("link set {} mtu 1340 up", device.name()));
+        (device, key)
+    });
+    for (own, other) in [(0, 1), (1, 0)] {
+        ends[own].namespace.address(inner[own].0.name(), &format!("10.102.0.{}/24", own + 1));
+        inner[own].0.set(&format!(
+            "peer {} allowed-ips 10.102.0.{}/32 endpoint {}:51822",
+            inner[other].1.public,
+            other + 1,
+            ends[other].v4
+        ));
+    }
+    ping(&pair.left.namespace, [10, 102, 0, 2].into());
+    transfer(&pair.left.namespace, &pair.right.namespace, [10, 102, 0, 2].into(), 2_000_000);
+    transfer(&pair.right.namespace, &pair.left.namespace, [10, 102, 0, 1].into(), 2_000_000);
 }
