@@ -24,7 +24,7 @@ use packets::hops_later;
 use random::Random;
 
 const SUPERS: usize = 4000;
-const BATCHES: usize = 1500;
+const BATCHES: usize = 1000;
 
 #[test]
 fn segments_are_the_kernels_byte_for_byte() {
