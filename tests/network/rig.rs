@@ -17,9 +17,10 @@ pub use keys::{KeyPair, preshared_key};
 pub use lab::Lab;
 pub use namespace::Namespace;
 pub use pair::{Begins, End, Outer, PORT, Pair, Plan, WIRE};
+pub use quick::Quick;
 pub use traffic::{Echo, Flow, answers, answers_sized, ping, ping_sized, transfer};
 
-pub use crate::rig::{SOON, eventually};
+pub use crate::rig::{SOON, eventually, within};
 
 #[path = "rig/command.rs"]
 mod command;
@@ -35,5 +36,7 @@ mod lab;
 mod namespace;
 #[path = "rig/pair.rs"]
 mod pair;
+#[path = "rig/quick.rs"]
+mod quick;
 #[path = "rig/traffic.rs"]
 mod traffic;

@@ -207,13 +207,20 @@ impl Port {
 ///
 /// # Panics
 /// After `deadline`, with `what`.
-pub fn eventually<T>(what: &str, deadline: Duration, mut there: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, deadline: Duration, there: impl FnMut() -> Option<T>) -> T {
+    within(deadline, there).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// The same, where it may not come: `None` after `deadline`.
+pub fn within<T>(deadline: Duration, mut there: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     loop {
         if let Some(found) = there() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        if Instant::now() >= end {
+            return None;
+        }
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }

@@ -56,6 +56,15 @@ impl Implementation {
         beside.filter(|program| program.is_file()).or_else(|| on_path(self.file_name()))
     }
 
+    /// What stands between the program and the interface's name, to run it as a daemon.
+    pub fn daemon_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Lockgate => &["wg", "--allow-all"],
+            Self::WireguardGo => &[],
+            Self::Boringtun | Self::Gotatun => &["--disable-drop-privileges"],
+        }
+    }
+
     /// What stands between the program and the interface's name, to run it in the foreground.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {

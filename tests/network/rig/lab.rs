@@ -25,12 +25,15 @@ impl Lab {
         match missing(others) {
             None => Some(Self { dir: tempfile::tempdir().expect("a temporary folder") }),
             Some(why) => {
-                let required = std::env::var(NETWORK).is_ok_and(|value| value == "required");
-                assert!(!required, "{NETWORK}=required, and {why}");
-                eprintln!("skipped: {why}");
+                skip(&why);
                 None
             }
         }
+    }
+
+    /// Says that a test cannot go on without something more; a failure where `LOCKGATE_NETWORK=required`.
+    pub fn lacks(&self, why: &str) {
+        skip(why);
     }
 
     /// Its folder.
@@ -49,6 +52,12 @@ impl Lab {
     pub fn key_pair(&self) -> KeyPair {
         KeyPair::generate(self)
     }
+}
+
+fn skip(why: &str) {
+    let required = std::env::var(NETWORK).is_ok_and(|value| value == "required");
+    assert!(!required, "{NETWORK}=required, and {why}");
+    eprintln!("skipped: {why}");
 }
 
 /// Why a test with these implementations cannot run here.

@@ -1,7 +1,7 @@
 //! A network of its own: a namespace, made for a test and gone with it.
 
 use std::fs::File;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fd::AsFd;
@@ -80,6 +80,23 @@ impl Namespace {
     /// [`run`](Self::run), with what the program said as the error.
     pub fn try_run(&self, line: &str) -> Result<String, String> {
         try_run(Command::new("ip").args(["netns", "exec", &self.name]).args(words(line)))
+    }
+
+    /// Runs a program that leaves a daemon behind, and so must not have a pipe of ours.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn run_quietly(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str], last: &str) {
+        let mut command = self.command(program);
+        command.args(arguments).arg(last).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().expect("ip is there");
+        assert!(status.success(), "{command:?}: {status}");
+    }
+
+    /// The numbers of the processes that run inside.
+    pub fn processes(&self) -> Vec<String> {
+        let listed = run(Command::new("ip").args(["netns", "pids", &self.name]));
+        listed.split_whitespace().map(str::to_owned).collect()
     }
 
     /// `ip LINE` inside.

@@ -1,6 +1,6 @@
 //! Traffic with verified content: pings, TCP streams, UDP echoes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +12,9 @@ use crate::rig::{SOON, eventually};
 
 /// Bytes that a stream writes at once.
 const PIECE: usize = 32 * 1024;
+
+/// Errors after which an echo goes on.
+const PASSING: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 
 /// Pings `to` three times from `from`; every ping must be answered, the first one within a handshake's time.
 pub fn ping(from: &Namespace, to: IpAddr) {
@@ -127,7 +130,7 @@ fn receive(mut stream: TcpStream, received: &AtomicU64) -> u64 {
     let mut expected = vec![0; PIECE];
     let mut piece = vec![0; PIECE];
     loop {
-        let length = stream.read(&mut piece).expect("a stream that goes on");
+        let length = uninterrupted(|| stream.read(&mut piece)).expect("a stream that goes on");
         if length == 0 {
             return received.load(Ordering::Relaxed);
         }
@@ -207,8 +210,7 @@ impl Echo {
             let mut datagram = vec![0; size];
             pattern.fill(&mut datagram);
             socket.send(&datagram).unwrap_or_else(|error| panic!("{size} bytes: {error}"));
-            let length = socket
-                .recv(&mut answer)
+            let length = uninterrupted(|| socket.recv(&mut answer))
                 .unwrap_or_else(|error| panic!("{size} bytes to {} do not come back: {error}", self.address));
             assert!(answer[..length] == datagram, "{size} bytes came back as {length}, or changed");
         }
@@ -233,8 +235,18 @@ fn echo(socket: &UdpSocket, stop: &AtomicBool) {
                 // A lost answer is what the other side tests for.
                 let _ = socket.send_to(&datagram[..length], from);
             }
-            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {}
+            Err(error) if PASSING.contains(&error.kind()) => {}
             Err(error) => panic!("an echo at {:?}: {error}", socket.local_addr()),
+        }
+    }
+}
+
+/// A call that waits, again where a signal ended it.
+fn uninterrupted<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => return outcome,
         }
     }
 }
