@@ -17,6 +17,7 @@ pub mod host;
 pub mod locals;
 pub mod logging;
 mod namespace;
+pub mod netlink;
 pub mod outbox;
 pub mod poller;
 pub mod signals;

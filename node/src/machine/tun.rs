@@ -233,10 +233,14 @@ impl Tun {
                 counters.writes += 1;
                 counters.written_bytes += length as u64;
                 counters.coalesced += u64::from(coalesced);
+                self.watched.up = true;
             }
             Written::Refused => counters.refused += 1,
             Written::Full => counters.full += 1,
-            Written::Down | Written::Gone => counters.down += 1,
+            Written::Down | Written::Gone => {
+                counters.down += 1;
+                self.watched.up = false;
+            }
             Written::Failed => counters.errors += 1,
         }
     }

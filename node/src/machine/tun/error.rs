@@ -24,7 +24,7 @@ const RIGHTS: &str =
 const DRIVER: &str =
     "load the driver (`modprobe tun`); in a container, pass the device in (`--device /dev/net/tun`)";
 const OTHER_NAME: &str = "stop the program that has it, or choose another name (`ip tuntap` lists them)";
-const PLAIN: &str = "delete it (`ip link del`) or choose another name; one queue is enough";
+const PLAIN: &str = "delete it (`ip link del NAME`), or choose another name";
 const HANDED: &str = "hand over a descriptor of /dev/net/tun after TUNSETIFF with IFF_TUN and IFF_NO_PI";
 
 impl TunError {
@@ -61,6 +61,11 @@ impl TunError {
             other => (io::Error::from(other).to_string(), OTHER_NAME),
         };
         Self::new(name, reason, mend, Some(errno))
+    }
+
+    /// The name belongs to a device of another kind.
+    pub(super) fn taken(name: &str, reason: &str, errno: Errno) -> Self {
+        Self::new(name, reason, PLAIN, Some(errno))
     }
 
     /// A descriptor that does not answer as a TUN device does.

@@ -5,11 +5,16 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::super::namespace;
+use super::super::netlink::{Netlink, TunKind};
 use super::ioctl::{self, IFF_NO_PI, IFF_TAP, IFF_TUN, IFF_VNET_HDR, IfReq, NAME};
 use super::ioctl::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6};
 use super::{HEADER, Offloads, Tun, TunError};
 
 const DEVICE: &str = "/dev/net/tun";
+
+/// 44 segments of MTU 1420 and their headers: with the tunnel's own headers they are one send of 63.9 KB.
+const SUPER_PACKET: u32 = 61_612;
 
 const TSO: usize = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 /// The best first. A kernel refuses the whole set for one bit that it does not know.
@@ -25,8 +30,24 @@ pub(super) fn create(name: &str) -> Result<Tun, TunError> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let descriptor = fs::open(DEVICE, flags, Mode::empty()).map_err(|errno| TunError::driver(name, errno))?;
     let mut request = IfReq::new(name.as_bytes(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
-    ioctl::set_interface(&descriptor, &mut request).map_err(|errno| TunError::attach(name, errno))?;
+    ioctl::set_interface(&descriptor, &mut request).map_err(|errno| refused(name, errno))?;
     switch_on(descriptor, &request)
+}
+
+/// Why the driver did not give us `name`.
+fn refused(name: &str, errno: Errno) -> TunError {
+    // `EINVAL` is all that it says of an interface of another kind.
+    let kind =
+        if errno == Errno::INVAL { Netlink::open().ok().and_then(|mut it| it.tun_kind(name)) } else { None };
+    match kind {
+        Some(TunKind { tap: true, .. }) => TunError::taken(name, "a TAP device of this name exists", errno),
+        Some(TunKind { multi_queue: true, .. }) => TunError::taken(
+            name,
+            "a persistent device of this name exists that shares its packets among several queues",
+            errno,
+        ),
+        _ => TunError::attach(name, errno),
+    }
 }
 
 pub(super) fn from_fd(descriptor: OwnedFd) -> Result<Tun, TunError> {
@@ -35,12 +56,39 @@ pub(super) fn from_fd(descriptor: OwnedFd) -> Result<Tun, TunError> {
     if request.flags() & IFF_TAP != 0 {
         return Err(TunError::wrong_kind(&name, "it carries Ethernet frames (IFF_TAP), not IP packets"));
     }
-    if request.flags() & IFF_NO_PI == 0 {
+    if has_packet_information(&descriptor, &name) {
         return Err(TunError::wrong_kind(&name, "it was opened without IFF_NO_PI"));
     }
     let flags = fs::fcntl_getfl(&descriptor).map_err(TunError::not_a_tun)?;
     fs::fcntl_setfl(&descriptor, flags | OFlags::NONBLOCK).map_err(TunError::not_a_tun)?;
     switch_on(descriptor, &request)
+}
+
+/// Whether four bytes of `struct tun_pi` go before each packet. TUNGETIFF does not tell: where it should say
+/// `IFF_NO_PI` it says `IFF_NOFILTER`, which is the same bit. Where netlink does not tell either, it is assumed not.
+fn has_packet_information(descriptor: &OwnedFd, name: &str) -> bool {
+    near(descriptor)
+        .and_then(|mut netlink| netlink.tun_kind(name))
+        .is_some_and(|kind| kind.packet_information)
+}
+
+/// Netlink where the device is, which need not be where we are.
+fn near(descriptor: &OwnedFd) -> Option<Netlink> {
+    match ioctl::namespace(descriptor) {
+        Ok(place) => namespace::within(place, Netlink::open).ok()?.ok(),
+        Err(_) => Netlink::open().ok(),
+    }
+}
+
+/// Super-packets of at most what one datagram run carries. A kernel that refuses makes larger ones, which are as good.
+fn limit_super_packets(descriptor: &OwnedFd, name: &str) {
+    let limited = near(descriptor).map(|mut netlink| {
+        let interface = netlink.interface(name)?;
+        netlink.set_gso_max_size(&interface, SUPER_PACKET)
+    });
+    if let Some(Err(error)) = limited {
+        tracing::debug!(device = name, %error, "super-packets keep the kernel's limit");
+    }
 }
 
 fn switch_on(descriptor: OwnedFd, request: &IfReq) -> Result<Tun, TunError> {
@@ -54,6 +102,9 @@ fn switch_on(descriptor: OwnedFd, request: &IfReq) -> Result<Tun, TunError> {
         ioctl::set_header_size(&descriptor, size).map_err(|errno| TunError::attach(&name, errno))?;
         best_offer(&descriptor).map_err(|errno| TunError::attach(&name, errno))?
     };
+    if offloads.tso {
+        limit_super_packets(&descriptor, &name);
+    }
     Ok(Tun::new(descriptor, name, offloads))
 }
 

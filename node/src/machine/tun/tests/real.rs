@@ -9,7 +9,9 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
+use super::super::super::netlink::Netlink;
 use super::super::super::poller::{Interest, Poller, Ready};
 use super::super::super::private_network::{in_private_network, ip, thread_id};
 use super::super::super::udp::Udp;
@@ -100,6 +102,8 @@ fn a_kernel_with_segmentation_hands_over_and_takes_super_packets() {
     in_private_network(|| {
         let mut tun = device();
         assert!(tun.offloads().tso, "every supported kernel has it");
+        let link = std::process::Command::new("ip").args(["-d", "link", "show", "wg0"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&link.stdout).contains(" gso_max_size 61612 "), "{link:?}");
         if !tun.offloads().uso {
             eprintln!("skipped: this kernel has no USO (Linux 6.2)");
             return;
@@ -141,6 +145,8 @@ fn a_device_that_is_down_drops_and_one_that_is_up_again_carries() {
     in_private_network(|| {
         let mut tun = device();
         let item = datagram("10.9.0.1:9".parse().unwrap(), b"x");
+        let mut poller = Poller::new().unwrap();
+        poller.register(&tun, 7, Interest::Read).unwrap();
         assert!(tun.state().up);
         ip("link set wg0 down");
         assert!(!tun.state().up);
@@ -149,6 +155,10 @@ fn a_device_that_is_down_drops_and_one_that_is_up_again_carries() {
         ip("link set wg0 up");
         assert_eq!(tun.write(&item), Written::Sent);
         assert_eq!((tun.counters().down, tun.counters().writes), (1, 1));
+        assert!(
+            poller.wait(Some(Duration::ZERO)).unwrap().iter().all(|ready| !ready.hangup),
+            "only its end is one"
+        );
     });
 }
 
@@ -179,6 +189,8 @@ fn the_state_is_known_after_a_change_of_mtu_name_and_namespace() {
         ip("link set wg0 down");
         ip("link set wg0 name office");
         assert_eq!(tun.state(), State { name: "office".into(), up: false, ..here });
+        let mut poller = Poller::new().unwrap();
+        poller.register(&tun, 7, Interest::Read).unwrap();
         let (moved, is_moved) = std::sync::mpsc::channel();
         let (tell, there) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
@@ -196,9 +208,52 @@ fn the_state_is_known_after_a_change_of_mtu_name_and_namespace() {
             moved.send(()).unwrap();
             there.recv().unwrap();
             assert_eq!(tun.state(), State { name: "office".into(), mtu: 1280, ..here });
+            assert!(
+                poller.wait(Some(Duration::ZERO)).unwrap().iter().all(|ready| !ready.hangup),
+                "it has not ended"
+            );
             moved.send(()).unwrap();
         });
     });
+}
+
+#[test]
+fn in_a_namespace_that_is_closed_to_us_the_last_write_says_whether_it_is_up() {
+    in_private_network(|| {
+        let mut tun = device();
+        let item = datagram("10.9.0.1:9".parse().unwrap(), b"x");
+        let (tell, there) = std::sync::mpsc::channel();
+        let (step, is_time) = std::sync::mpsc::channel::<&str>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                in_private_network(move || {
+                    tell.send(thread_id()).unwrap();
+                    for words in is_time {
+                        ip(words);
+                        tell.send(String::new()).unwrap();
+                    }
+                });
+            });
+            ip(&format!("link set wg0 netns {}", there.recv().unwrap()));
+            drop_capability(CapabilitySet::SYS_ADMIN);
+            assert!(tun.state().up, "nothing has been heard");
+            assert_eq!(tun.write(&item), Written::Down);
+            assert_eq!(tun.state(), State { name: "wg0".into(), up: false, mtu: 1500, exists: true });
+            step.send("link set wg0 mtu 1280 up").unwrap();
+            there.recv().unwrap();
+            assert_eq!(tun.write(&item), Written::Sent);
+            assert_eq!(tun.state(), State { name: "wg0".into(), up: true, mtu: 1500, exists: true });
+            drop(step);
+        });
+    });
+}
+
+/// From the calling thread alone.
+fn drop_capability(capability: CapabilitySet) {
+    let mut sets = capabilities(None).unwrap();
+    sets.effective.remove(capability);
+    sets.permitted.remove(capability);
+    set_capabilities(None, sets).unwrap();
 }
 
 #[test]
@@ -210,9 +265,9 @@ fn a_device_that_cannot_be_had_says_why_and_what_to_do() {
         ip("tuntap add mode tun multi_queue name many");
         for (name, reason) in [
             ("wg0", "another program has it"),
-            ("lo", "not a TUN device with one queue"),
-            ("ether", "not a TUN device with one queue"),
-            ("many", "not a TUN device with one queue"),
+            ("lo", "not a TUN device"),
+            ("ether", "a TAP device of this name"),
+            ("many", "several queues"),
         ] {
             let error = Tun::create(name).unwrap_err().to_string();
             assert!(error.contains(&format!("{name:?}: ")) && error.contains(reason), "{error}");
@@ -222,13 +277,33 @@ fn a_device_that_cannot_be_had_says_why_and_what_to_do() {
 }
 
 #[test]
+fn without_the_right_to_it_there_is_no_device() {
+    in_private_network(|| {
+        drop_capability(CapabilitySet::NET_ADMIN);
+        let error = Tun::create("wg0").unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "cannot open the TUN device \"wg0\": creating one needs CAP_NET_ADMIN\n  hint: run"
+            ),
+            "{error}"
+        );
+        let mut netlink = Netlink::open().unwrap();
+        let loopback = netlink.interface("lo").unwrap();
+        let error = netlink.set_mtu(&loopback, 9000).unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot set the MTU of lo to 9000: it needs CAP_NET_ADMIN\n  hint: run"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
 fn a_persistent_device_is_attached_to_and_stays() {
     in_private_network(|| {
         ip("tuntap add mode tun name wg0");
-        for _ in 0..2 {
-            let tun = Tun::create("wg0").unwrap();
-            assert_eq!((tun.name(), tun.offloads().tso), ("wg0", true));
-        }
+        let tun = Tun::create("wg0").unwrap();
+        assert_eq!((tun.name(), tun.offloads().tso), ("wg0", true));
+        drop(tun);
         ip("link show wg0");
     });
 }
@@ -243,8 +318,8 @@ fn opened_elsewhere(flags: u16) -> OwnedFd {
 #[test]
 fn a_descriptor_that_was_handed_over_serves_with_and_without_a_header() {
     use ioctl::{IFF_NO_PI, IFF_TUN, IFF_VNET_HDR};
-    in_private_network(|| {
-        for (flags, header) in [(IFF_TUN | IFF_NO_PI, false), (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true)] {
+    for (flags, header) in [(IFF_TUN | IFF_NO_PI, false), (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true)] {
+        in_private_network(|| {
             let mut tun = Tun::from_fd(opened_elsewhere(flags)).unwrap();
             assert_eq!((tun.name(), tun.offloads().header, tun.offloads().tso), ("wg0", header, header));
             set_up(&tun);
@@ -254,16 +329,20 @@ fn a_descriptor_that_was_handed_over_serves_with_and_without_a_header() {
             assert_eq!(next(&mut tun).1[28..], *b"question");
             assert_eq!(tun.write(&datagram(socket.local_addr().unwrap(), b"answer")), Written::Sent);
             assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 6);
-        }
-    });
+        });
+    }
 }
 
 #[test]
 fn a_descriptor_of_another_kind_is_refused() {
-    use ioctl::{IFF_NO_PI, IFF_TAP};
+    use ioctl::{IFF_NO_PI, IFF_TAP, IFF_TUN};
+    for (flags, reason) in [(IFF_TUN, "IFF_NO_PI"), (IFF_TAP | IFF_NO_PI, "IFF_TAP")] {
+        in_private_network(|| {
+            let error = Tun::from_fd(opened_elsewhere(flags)).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        });
+    }
     in_private_network(|| {
-        let error = Tun::from_fd(opened_elsewhere(IFF_TAP | IFF_NO_PI)).unwrap_err().to_string();
-        assert!(error.contains("IFF_TAP"), "{error}");
         let idle = rustix::fs::open("/dev/net/tun", OFlags::RDWR, Mode::empty()).unwrap();
         assert!(idle.as_raw_fd() > 0);
         let error = Tun::from_fd(idle).unwrap_err().to_string();
