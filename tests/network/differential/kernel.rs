@@ -3,6 +3,7 @@
 use lockgate::machine::tun::{Tun, TunRead, Written};
 use lockgate_tests::network::{Namespace, ping};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::packets::complete;
 
@@ -74,8 +75,10 @@ impl Kernel {
                 }
                 TunRead::Drained => {
                     let mut ready = [PollFd::new(&self.b, PollFlags::IN)];
-                    if poll(&mut ready, Some(&SILENCE)).expect("one descriptor") == 0 {
-                        break;
+                    match poll(&mut ready, Some(&SILENCE)) {
+                        Ok(0) => break,
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(error) => panic!("one descriptor: {error}"),
                     }
                 }
                 TunRead::Gone => panic!("B is gone"),

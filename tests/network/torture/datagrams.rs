@@ -11,6 +11,8 @@ use lockgate_tests::network::Namespace;
 
 const HEADER: usize = 16;
 const LONGEST: usize = 1420 - 40 - 8;
+/// Errors after which a socket is asked again.
+const PASSING: [ErrorKind; 3] = [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted];
 /// Between two datagrams.
 const PACE: Duration = Duration::from_millis(2);
 
@@ -104,7 +106,7 @@ fn receive(inlet: &UdpSocket, quiet: &AtomicBool, ordered: &AtomicBool) -> Seen 
     loop {
         let length = match inlet.recv(&mut datagram) {
             Ok(length) => length,
-            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+            Err(error) if PASSING.contains(&error.kind()) => {
                 if quiet.load(Ordering::Relaxed) {
                     return seen;
                 }

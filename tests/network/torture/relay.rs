@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use lockgate_tests::network::Namespace;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// Datagrams of one socket before the others have their turn.
 const TURN: usize = 64;
@@ -126,7 +127,10 @@ impl Path {
         let due =
             self.waiting.first_key_value().map(|((due, _), _)| due.saturating_duration_since(Instant::now()));
         let time = due.unwrap_or(LONGEST_DELAY).min(LONGEST_DELAY);
-        poll(&mut ready, Some(&Timespec::try_from(time).expect("a short time"))).expect("open sockets");
+        match poll(&mut ready, Some(&Timespec::try_from(time).expect("a short time"))) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => panic!("open sockets: {error}"),
+        }
     }
 
     fn take(&mut self, side: usize, temper: Temper) {

@@ -1,64 +1,10 @@
-//! When the program is there, and when it goes.
+//! Devices that share a host, and one whose host is another than that of its sockets.
 
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 
-use lockgate_tests::network::{
-    Begins, Device, Implementation, Lab, Namespace, Plan, SOON, eventually, run, socket, unique_name,
-};
+use lockgate_tests::network::{Begins, Device, Flow, Implementation, Namespace, Plan, transfer};
 
 use super::{ping, subjects};
-
-#[test]
-fn it_ends_when_its_interface_is_deleted() {
-    let Some((_lab, mut pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
-    ping(&pair.left.namespace, pair.right.v4.into());
-    pair.left.namespace.ip(&format!("link del {}", pair.left.device.name()));
-    pair.left.device.await_end(SOON);
-    assert!(!pair.left.device.socket().exists(), "its socket is gone");
-}
-
-#[test]
-fn it_ends_when_its_socket_is_removed() {
-    let Some((_lab, mut pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
-    ping(&pair.left.namespace, pair.right.v4.into());
-    std::fs::remove_file(pair.left.device.socket()).expect("it is there");
-    pair.left.device.await_end(SOON);
-    let device = pair.left.device.name();
-    assert!(pair.left.namespace.try_ip(&format!("link show {device}")).is_err(), "its interface is gone");
-}
-
-#[test]
-fn a_daemon_has_its_interface_and_its_socket_before_its_parent_ends() {
-    let Some(_lab) = Lab::open(&[]) else { return };
-    let host = Namespace::new("daemon");
-    let subject = Implementation::subject();
-    let name = unique_name();
-    let arguments = subject.arguments().iter().filter(|argument| **argument != "-f");
-    let status = host
-        .command(subject.program().expect("the lab is open"))
-        .args(arguments)
-        .arg(&name)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("ip is there");
-    // Not a moment later.
-    let (interface, there) = (host.try_ip(&format!("link show {name}")), socket(&name).exists());
-    assert!(status.success(), "{subject}: {status}");
-    assert!(interface.is_ok() && there, "the parent ended before: {interface:?}, socket: {there}");
-    assert!(host.run(&format!("wg show {name}")).contains(&format!("interface: {name}")));
-    host.ip(&format!("link del {name}"));
-    eventually("the daemon ends", SOON, || {
-        (!socket(&name).exists() && processes(&host).is_empty()).then_some(())
-    });
-}
-
-/// The processes that run in a namespace.
-fn processes(host: &Namespace) -> String {
-    run(Command::new("ip").args(["netns", "pids", host.name()]))
-}
 
 /// ```text
 ///  birth [ sockets of the subject ── wire 10.99.0.1 ] ══ veth ══ [ wire 10.99.0.2 ── device ] right
@@ -85,7 +31,7 @@ fn an_interface_may_move_to_another_namespace_at_once() {
     ping(&right.namespace, [10, 100, 0, 3].into());
     // An MTU that no netlink of the birthplace tells of.
     life.ip(&format!("link set {} mtu 1300", device.name()));
-    lockgate_tests::network::transfer(&life, &right.namespace, right.v4.into(), 1_000_000);
+    transfer(&life, &right.namespace, right.v4.into(), 1_000_000);
 }
 
 /// ```text
@@ -114,9 +60,7 @@ fn several_devices_share_a_host() {
     for target in targets {
         ping(&pair.left.namespace, target);
     }
-    let flows = targets.map(|target| {
-        lockgate_tests::network::Flow::start(&pair.left.namespace, &pair.right.namespace, target)
-    });
+    let flows = targets.map(|target| Flow::start(&pair.left.namespace, &pair.right.namespace, target));
     for flow in &flows {
         flow.advance("beside another device", 1_000_000);
     }
