@@ -1,11 +1,15 @@
 //! Which of a host's addresses a tunnel speaks from.
 
-use lockgate_tests::network::{Begins, Flow, Outer, Plan, SOON, eventually};
+use lockgate_tests::network::{Begins, Flow, Implementation, Outer, Plan, SOON, eventually};
 
-use super::{ping, subjects};
+use super::{ping, subject_lacks, subjects};
 
 #[test]
 fn a_source_address_that_goes_is_replaced_under_traffic() {
+    // Linux answers such a source with ENETUNREACH (IPv4) or EINVAL (IPv6), and it only takes the second for what it is.
+    if subject_lacks("replace an IPv4 source address at once", &[Implementation::WireguardGo]) {
+        return;
+    }
     let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
     let (left, right) = (&pair.left, &pair.right);
     let flow = Flow::start(&left.namespace, &right.namespace, right.v4.into());
