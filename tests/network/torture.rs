@@ -168,7 +168,8 @@ impl Host {
         let end = self.resident();
         eprintln!("{}: {warm} bytes resident when warm, {end} at the end", self.device.name());
         assert!(self.device.try_wg("show", "").is_ok(), "it is alive");
-        assert!(end <= warm + warm / 4 + GROWTH, "it grew from {warm} to {end} bytes");
+        let keeps_its_size = !subject_lacks("keep its size", &[Implementation::WireguardGo]);
+        assert!(!keeps_its_size || end <= warm + warm / 4 + GROWTH, "it grew from {warm} to {end} bytes");
         let log = self.device.log();
         let errors = log.lines().filter(|line| line.contains("ERROR")).count();
         assert!(errors == 0 || Implementation::subject() != Implementation::Lockgate, "{log}");
