@@ -28,10 +28,13 @@ macro_rules! with_each {
     };
 }
 
+mod behaviour;
+mod differential;
 mod interop;
 mod lifetime;
 mod nat;
 mod rekey;
 mod roaming;
+mod torture;
 mod wg;
 mod wg_quick;

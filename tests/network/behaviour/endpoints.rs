@@ -1,0 +1,68 @@
+//! Peers that are somewhere else all of a sudden, and wires that come and go.
+
+use std::net::IpAddr;
+
+use lockgate_tests::network::{Begins, Flow, Outer, Pair, Plan, SOON, answers, eventually, transfer};
+
+use super::{ping, subjects};
+
+#[test]
+fn an_endpoint_may_change_its_family() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let (left, right) = (&pair.left, &pair.right);
+    for outer in [Outer::V4, Outer::V6, Outer::V4, Outer::V6] {
+        // Between transfers: an answer that is still on its way by the old family would take the endpoint back.
+        let endpoint = right.endpoint(outer);
+        left.device.set(&format!("peer {} endpoint {endpoint}", right.key.public));
+        ping(&left.namespace, right.v4.into());
+        let seen = [left, right].map(|end| end.device.peer().endpoint);
+        assert_eq!(seen, [Some(endpoint), Some(left.endpoint(outer))]);
+        transfer(&left.namespace, &right.namespace, right.v6.into(), 1_000_000);
+        transfer(&right.namespace, &left.namespace, left.v4.into(), 1_000_000);
+    }
+}
+
+#[test]
+fn a_wire_that_was_down_carries_again() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    ping(&pair.left.namespace, pair.right.v4.into());
+    pair.left.namespace.ip("link set wire down");
+    assert!(!answers(&pair.left.namespace, pair.right.v4.into(), 1));
+    pair.left.namespace.ip("link set wire up");
+    heals(&pair, pair.right.v4.into());
+    ping(&pair.right.namespace, pair.left.v4.into());
+}
+
+#[test]
+fn an_interface_that_was_down_carries_again() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let device = pair.left.device.name();
+    for _ in 0..2 {
+        ping(&pair.left.namespace, pair.right.v4.into());
+        pair.left.namespace.ip(&format!("link set {device} down"));
+        assert!(!answers(&pair.right.namespace, pair.left.v4.into(), 1));
+        pair.left.namespace.ip(&format!("link set {device} up"));
+        heals(&pair, pair.right.v4.into());
+    }
+    // Linux takes the IPv6 addresses of an interface that goes down, and does not use a new one at once.
+    pair.left.namespace.address(device, "fd00:100::1/64");
+    heals(&pair, pair.right.v6.into());
+}
+
+fn heals(pair: &Pair, target: IpAddr) {
+    eventually("the tunnel carries again", SOON, || answers(&pair.left.namespace, target, 1).then_some(()));
+}
+
+#[test]
+fn a_listen_port_may_change_under_traffic() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let flow = Flow::start(&pair.left.namespace, &pair.right.namespace, pair.right.v4.into());
+    for port in [51_900, 51_901] {
+        pair.left.device.set(&format!("listen-port {port}"));
+        assert_eq!(pair.left.device.port(), port);
+        flow.advance(&format!("from port {port}"), 1_000_000);
+        let seen = pair.right.device.peer().endpoint.expect("it has been heard");
+        assert_eq!(seen.port(), port);
+    }
+    flow.finish();
+}
