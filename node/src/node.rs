@@ -427,6 +427,11 @@ impl Node {
         self.device.forget_source(remote);
     }
 
+    /// So many bytes for the peer at `remote` could not be sent.
+    pub fn unsent(&mut self, remote: SocketAddr, bytes: u64) {
+        self.device.unsent(remote, bytes);
+    }
+
     /// Addresses or routes have changed: the routing table chooses again.
     pub fn forget_sources(&mut self) {
         self.device.forget_sources();

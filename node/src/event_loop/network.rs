@@ -162,6 +162,9 @@ impl Network {
         while let Some(remote) = self.batch.take_stale() {
             node.forget_source(remote);
         }
+        while let Some((remote, bytes)) = self.batch.take_failed() {
+            node.unsent(remote, bytes);
+        }
         Ok(())
     }
 

@@ -83,6 +83,7 @@ pub struct Batch {
     refusals: u32,
     resting: u32,
     stale: VecDeque<SocketAddr>,
+    failed: VecDeque<(SocketAddr, u64)>,
     /// What lies before this place in the slab was shown to the tap.
     shown: usize,
 }
@@ -104,6 +105,7 @@ impl Batch {
             refusals: 0,
             resting: 0,
             stale: VecDeque::with_capacity(STALE),
+            failed: VecDeque::with_capacity(STALE),
             shown: 0,
         }
     }
@@ -132,6 +134,11 @@ impl Batch {
     /// once for every time that it was found out.
     pub fn take_stale(&mut self) -> Option<SocketAddr> {
         self.stale.pop_front()
+    }
+
+    /// Where the system had no way to, and how many bytes for there are lost; each is told once.
+    pub fn take_failed(&mut self) -> Option<(SocketAddr, u64)> {
+        self.failed.pop_front()
     }
 
     /// Drops what waits: there is no socket any more.
@@ -189,7 +196,11 @@ impl Batch {
                         return Flushed::Blocked;
                     }
                     Mend::WaitForMemory => return Flushed::Later,
-                    Mend::GiveUp => self.counters.errors += count,
+                    Mend::GiveUp => {
+                        let remote = run.envelope.path.remote;
+                        self.counters.errors += count;
+                        self.note_failed(remote, size);
+                    }
                 },
             }
             self.advance(size);
@@ -229,6 +240,14 @@ impl Batch {
         }
         if self.stale.len() < STALE && !self.stale.contains(&path.remote) {
             self.stale.push_back(path.remote);
+        }
+    }
+
+    fn note_failed(&mut self, remote: SocketAddr, bytes: usize) {
+        if let Some((_, sum)) = self.failed.back_mut().filter(|(last, _)| *last == remote) {
+            *sum += bytes as u64;
+        } else if self.failed.len() < STALE {
+            self.failed.push_back((remote, bytes as u64));
         }
     }
 

@@ -3,8 +3,6 @@
 
 mod control;
 mod name;
-#[cfg(test)]
-pub(crate) mod namespace;
 mod sys;
 
 use std::fmt;

@@ -130,6 +130,7 @@ fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::uapi::allowed_ip;
 
     #[test]
     fn an_empty_device_says_only_that_it_is_fine() {

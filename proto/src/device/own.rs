@@ -40,7 +40,8 @@ impl Device {
         self.core.own.as_ref().map(|own| own.identity.private())
     }
 
-    /// Replaces our own key: all sessions end, and whoever had one gets a new handshake at once. A peer whose key is the new
+    /// Replaces our own key: all sessions end, and whoever had one gets a new handshake at once. The key that we have already
+    /// changes nothing. A peer whose key is the new
     /// one is removed; returned are those. Without a key (`None`) nothing is sent and nothing accepted; with the first,
     /// persistent keepalives begin.
     pub fn set_identity(
@@ -49,9 +50,13 @@ impl Device {
         now: Now,
         out: &mut impl Outbox,
     ) -> Vec<PeerId> {
+        let own = key.into().map(Own::new);
+        let public = own.as_ref().map(|own| own.identity.public());
+        if public == self.public_key() {
+            return Vec::new();
+        }
         let is_first = self.core.own.is_none();
-        self.core.own = key.into().map(Own::new);
-        let public = self.public_key();
+        self.core.own = own;
         let mut removed = Vec::new();
         for (id, peer) in &mut self.peers {
             let had_session = !peer.keyring.is_empty() || peer.attempt.is_some();

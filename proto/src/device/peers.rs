@@ -184,6 +184,13 @@ impl Device {
         })
     }
 
+    /// So many bytes for the peer at `remote` were not sent after all: the system had no way there.
+    pub fn unsent(&mut self, remote: SocketAddr, bytes: u64) {
+        if let Some(peer) = self.peers.values_mut().find(|peer| peer.remote() == Some(remote)) {
+            peer.sent = peer.sent.saturating_sub(bytes);
+        }
+    }
+
     /// Forgets which of our addresses reaches the peers at `remote`: the routing table chooses again.
     pub fn forget_source(&mut self, remote: SocketAddr) {
         for peer in self.peers.values_mut().filter(|peer| peer.remote() == Some(remote)) {

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for from in [source("192.0.2.7", 3), source("2001:db8::7", 900)] {
+        for from in [source("192.0.2.7", 0), source("2001:db8::7", 900)] {
             let mut control = Control::default();
             control.segment(1452);
             control.traffic_class(0x8a);
@@ -177,6 +177,13 @@ mod tests {
             assert_eq!((facts.tos, facts.called, facts.segment), (0x8a, Some(from), None));
             assert_eq!(control.bytes().len() % WORD, 0);
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_that_was_called_does_not_bind_answers_to_its_interface() {
+        let mut control = Control::default();
+        control.source(source("192.0.2.7", 3));
+        assert_eq!(control.facts().called, Some(source("192.0.2.7", 0)));
     }
 
     #[test]
@@ -193,7 +200,7 @@ mod tests {
         let mut control = Control::default();
         control.source(source("192.0.2.7", 3));
         control.source(source("::ffff:192.0.2.255", 4));
-        assert_eq!(control.facts().called, Some(source("192.0.2.7", 3)));
+        assert_eq!(control.facts().called, Some(source("192.0.2.7", 0)));
     }
 
     #[test]

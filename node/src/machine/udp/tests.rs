@@ -6,6 +6,7 @@ use rustix::net::netdevice::name_to_index;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::super::poller::Poller;
+use super::super::private_network::{Other, in_private_loopback, ip};
 use super::*;
 
 fn bind(text: &str) -> Udp {
@@ -151,7 +152,9 @@ fn the_address_that_was_called_is_told_and_an_answer_leaves_from_there() {
         let to = with_port(called, &udp);
         send(&peer, to, b"you there?");
         let (path, _, _) = next_whole(&mut udp);
-        assert_eq!(path.source, Some(Source { ip: called.parse().unwrap(), interface: loopback() }), "{own}");
+        let ip: IpAddr = called.parse().unwrap();
+        let interface = if ip.is_ipv4() { 0 } else { loopback() };
+        assert_eq!(path.source, Some(Source { ip, interface }), "{own}");
         udp.send(&Envelope { path, tos: 0 }, b"here", None).unwrap();
         assert_eq!(next(&mut peer), (to, b"here".to_vec()));
     }
@@ -159,13 +162,13 @@ fn the_address_that_was_called_is_told_and_an_answer_leaves_from_there() {
 
 #[test]
 fn a_link_local_sender_can_be_answered() {
-    namespace::run(|| {
-        namespace::ip("link add left type veth peer name right");
+    in_private_loopback(|| {
+        ip("link add left type veth peer name right");
         for name in ["left", "right"] {
-            namespace::ip(&format!("link set {name} addrgenmode none"));
-            namespace::ip(&format!("link set {name} up"));
+            ip(&format!("link set {name} addrgenmode none"));
+            ip(&format!("link set {name} up"));
         }
-        namespace::ip("address add fe80::1/64 dev left nodad");
+        ip("address add fe80::1/64 dev left nodad");
         let index = name_to_index(bind("127.0.0.1:0"), "left").unwrap();
         let (mut udp, mut peer) = (bind("[::]:0"), bind(&format!("[fe80::1%{index}]:0")));
         send(&peer, format!("[fe80::1%{index}]:{}", udp.local_addr().port()).parse().unwrap(), b"x");
@@ -270,13 +273,13 @@ fn a_mark_needs_a_privilege_and_its_absence_is_named() {
 
 #[test]
 fn a_marked_packet_takes_the_route_of_its_mark() {
-    namespace::run(|| {
-        namespace::ip("link add left type veth peer name right");
-        namespace::ip("link set left mtu 1300 up");
-        namespace::ip("link set right up");
-        namespace::ip("address add 192.0.2.1/24 dev left");
-        namespace::ip("route add default dev left table 7");
-        namespace::ip("rule add fwmark 7 table 7");
+    in_private_loopback(|| {
+        ip("link add left type veth peer name right");
+        ip("link set left mtu 1300 up");
+        ip("link set right up");
+        ip("address add 192.0.2.1/24 dev left");
+        ip("route add default dev left table 7");
+        ip("rule add fwmark 7 table 7");
         let mut udp = Udp::bind_port(0).unwrap();
         let there = "198.51.100.1:9".parse().unwrap();
         assert_eq!(udp.path_mtu(there), None, "no route");
@@ -303,7 +306,7 @@ fn a_machine_without_ipv6_gets_an_ipv4_socket() {
 
 #[test]
 fn ipv4_works_where_ipv6_is_switched_off() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         if let Err(error) = std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1") {
             eprintln!("skipped: IPv6 cannot be switched off here: {error}");
             return;
@@ -319,8 +322,8 @@ fn ipv4_works_where_ipv6_is_switched_off() {
 
 #[test]
 fn a_probe_is_not_fragmented_and_what_follows_it_is() {
-    namespace::run(|| {
-        namespace::ip("link set lo mtu 1400");
+    in_private_loopback(|| {
+        ip("link set lo mtu 1400");
         for ip in ["127.0.0.1", "::1"] {
             let (sender, mut udp) = (Udp::bind_port(0).unwrap(), Udp::bind_port(0).unwrap());
             let (to, headers) = (with_port(ip, &udp), if ip == "::1" { 48 } else { 28 });
@@ -338,7 +341,7 @@ fn a_probe_is_not_fragmented_and_what_follows_it_is() {
 
 #[test]
 fn the_loopback_has_the_largest_mtu_that_can_be_told() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         let udp = Udp::bind_port(0).unwrap();
         for to in ["127.0.0.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
             assert_eq!(udp.path_mtu(to.parse().unwrap()), Some(u16::MAX), "{to}");
@@ -352,13 +355,13 @@ fn the_loopback_has_the_largest_mtu_that_can_be_told() {
 /// ```
 #[test]
 fn what_a_probe_finds_out_about_a_narrow_hop_is_known_afterwards() {
-    namespace::run(|| {
-        let router = namespace::Other::new();
-        namespace::ip("link add left type veth peer name right");
-        namespace::ip(&format!("link set right netns {}", router.process()));
-        namespace::ip("address add 192.0.2.1/24 dev left");
-        namespace::ip("link set left up");
-        namespace::ip("route add 198.51.100.0/24 via 192.0.2.2");
+    in_private_loopback(|| {
+        let router = Other::new();
+        ip("link add left type veth peer name right");
+        ip(&format!("link set right netns {}", router.process()));
+        ip("address add 192.0.2.1/24 dev left");
+        ip("link set left up");
+        ip("route add 198.51.100.0/24 via 192.0.2.2");
         router.ip("link add near type veth peer name far");
         for device in ["lo", "right", "near", "far"] {
             router.ip(&format!("link set {device} up"));

@@ -133,3 +133,26 @@ fn what_waited_is_dropped_at_rest() {
     assert!(room.hosts[1].links.is_empty());
     room.assert_talks();
 }
+
+#[test]
+fn the_key_that_it_has_already_keeps_its_sessions() {
+    let mut room = Room::connected();
+    let now = room.now;
+    let Host { device, out, .. } = &mut room.hosts[0];
+    let same = device.private_key();
+    assert_eq!(device.set_identity(same, now, out), []);
+    assert_eq!(out.0, [], "nobody is called");
+    room.assert_talks();
+    assert_eq!(room.status(0).sessions, 1);
+}
+
+#[test]
+fn what_could_not_be_sent_is_not_counted_as_sent() {
+    let mut room = Room::connected();
+    let (sent, remote) = (room.status(0).sent, room.status(0).endpoint.unwrap());
+    room.link(0, b"into the void").unwrap();
+    let lost = room.status(0).sent - sent;
+    room.hosts[0].device.unsent(remote, lost);
+    room.hosts[0].device.unsent(address(9), 1);
+    assert_eq!(room.status(0).sent, sent);
+}

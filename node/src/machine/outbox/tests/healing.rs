@@ -3,7 +3,7 @@
 use rustix::net::netdevice::name_to_index;
 
 use super::*;
-use crate::machine::udp::namespace::{self, ip};
+use crate::machine::private_network::{in_private_loopback, ip};
 
 fn from(remote: SocketAddr, ip: [u8; 4], interface: u32) -> Envelope {
     let source = Some(Source { ip: ip.into(), interface });
@@ -24,7 +24,7 @@ fn senders(udp: &mut Udp, count: usize) -> Vec<SocketAddr> {
 
 #[test]
 fn an_address_that_was_removed_is_told_and_the_datagrams_leave_from_another() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         ip("address add 192.0.2.1/32 dev lo");
         ip("address add 192.0.2.2/32 dev lo");
         let (sender, mut receiver) = (Udp::bind_port(0).unwrap(), bind());
@@ -54,7 +54,7 @@ fn an_address_that_was_removed_is_told_and_the_datagrams_leave_from_another() {
 
 #[test]
 fn an_ipv6_address_that_was_removed_is_told_too() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         ip("address add 2001:db8::2/128 dev lo nodad");
         let sender = Udp::bind_port(0).unwrap();
         let mut receiver = Udp::bind("[::1]:0".parse().unwrap()).unwrap();
@@ -79,7 +79,7 @@ fn an_ipv6_address_that_was_removed_is_told_too() {
 
 #[test]
 fn an_interface_that_is_gone_or_down_is_told_and_the_routing_table_chooses() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         ip("link add left type veth peer name right");
         ip("link set left up");
         ip("link set right up");
@@ -104,7 +104,7 @@ fn an_interface_that_is_gone_or_down_is_told_and_the_routing_table_chooses() {
 
 #[test]
 fn a_path_narrower_than_the_segments_heals_and_does_not_end_segmentation() {
-    namespace::run(|| {
+    in_private_loopback(|| {
         ip("link set lo mtu 1280");
         for address in ["127.0.0.1:0", "[::1]:0"] {
             cross_a_narrow_path(address.parse().unwrap());
@@ -209,4 +209,19 @@ fn stale_sources_that_nobody_asks_for_are_not_remembered_without_end() {
     assert_eq!((flushed, batch.counters().stale_sources), (Flushed::All, 1000));
     assert_eq!(batch.stale.len(), STALE);
     assert_eq!(batch.stale.capacity(), STALE, "and none of them cost memory");
+}
+
+#[test]
+fn bytes_that_had_nowhere_to_go_are_told_once() {
+    let mut batch = Batch::new();
+    for (to, len) in [(1, 10), (1, 12), (2, 20), (1, 5)] {
+        put(&mut batch, address(to), &vec![0; len]);
+    }
+    let flushed = batch.flush_through(true, |envelope, _, _| match envelope.path.remote == address(2) {
+        true => Ok(()),
+        false => Err(Errno::NETUNREACH),
+    });
+    assert_eq!(flushed, Flushed::All);
+    assert_eq!([(); 2].map(|()| batch.take_failed()), [Some((address(1), 27)), None]);
+    assert_eq!(batch.counters().errors, 3);
 }

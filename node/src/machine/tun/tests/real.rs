@@ -8,6 +8,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use lockgate_proto::outbox::Envelope;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
