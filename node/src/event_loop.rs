@@ -304,7 +304,10 @@ impl EventLoop {
         }
         match ready.token {
             UDP => self.network.note(ready, self.locals.poller()),
-            TUN => self.inside.iter_mut().for_each(|inside| inside.note(ready)),
+            TUN => {
+                self.inside.iter_mut().for_each(|inside| inside.note(ready));
+                self.note_packets();
+            }
             MONITOR => self.note_link(),
             other => {
                 let place = other.checked_sub(LISTENERS).and_then(|place| usize::try_from(place).ok());

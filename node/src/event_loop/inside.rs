@@ -77,6 +77,8 @@ impl Inside {
                 network.flush(node, now.instant, poller)?;
             }
         }
+        // What the node has said about them.
+        self.write();
         Ok(())
     }
 
@@ -91,6 +93,9 @@ impl Inside {
 
     /// Writes what waits.
     pub(super) fn write(&mut self) {
+        if self.coalescer.is_empty() {
+            return;
+        }
         let Self { tun, coalescer, .. } = self;
         let mut refused = false;
         coalescer.drain(|item| refused |= tun.write(item) == Written::Refused);

@@ -27,6 +27,11 @@ impl Link {
         Self { monitor, follow, is_up: false, mtu: 0, next: now }
     }
 
+    /// Whether the interface was up when it was last looked at.
+    pub(super) const fn is_up(&self) -> bool {
+        self.is_up
+    }
+
     /// When to look again though nothing happened.
     pub(super) const fn poll_timeout(&self) -> Moment {
         self.next
@@ -55,6 +60,15 @@ impl EventLoop {
         let now = self.clock.now().instant;
         if self.link.as_mut().is_some_and(|link| link.drain(now)) {
             self.node.forget_sources();
+        }
+    }
+
+    /// A packet out of an interface that was down says that it is up, before any other sign where it was moved away.
+    pub(super) fn note_packets(&mut self) {
+        if self.network.local_addr().is_none()
+            && let Some(link) = &mut self.link
+        {
+            link.next = self.started.instant;
         }
     }
 

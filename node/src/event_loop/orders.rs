@@ -5,6 +5,7 @@ use std::sync::mpsc::TryRecvError;
 use lockgate_proto::now::Now;
 
 use super::EventLoop;
+use super::link::Link;
 use crate::control::ControlRequest;
 use crate::machine::signals::{Signal, Signals};
 use crate::report;
@@ -58,7 +59,7 @@ impl EventLoop {
     fn set(&mut self, change: Change, now: Now) -> Result<(), Errno> {
         match change {
             Change::ListenPort(port) => {
-                if self.network.local_addr().is_some() {
+                if self.link.as_ref().is_some_and(Link::is_up) {
                     self.network.open(port, self.locals.poller()).map_err(|error| {
                         tracing::warn!(%error, "the port stays as it was");
                         Errno::AddressInUse
@@ -73,7 +74,7 @@ impl EventLoop {
                 tracing::warn!(%error, "the mark stays as it was");
                 Errno::Invalid
             })?,
-            other => self.node.apply(other, now, &mut self.network.batch),
+            other => self.node.apply(other, now),
         }
         Ok(())
     }

@@ -118,8 +118,8 @@ impl Node {
 /// What a local application should know.
 fn complaint(reason: Discard) -> Option<Reason> {
     match reason {
-        Discard::NoRoute => Some(Reason::NoRoute),
-        Discard::NoEndpoint => Some(Reason::HostUnreachable),
+        // As the kernel's WireGuard says it.
+        Discard::NoRoute | Discard::NoEndpoint => Some(Reason::HostUnreachable),
         _ => None,
     }
 }

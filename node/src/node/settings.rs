@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use lockgate_proto::device::{AddPeerError, PeerConfig, PeerId};
 use lockgate_proto::now::Now;
-use lockgate_proto::outbox::Outbox;
 
 use super::Node;
 use crate::uapi::{Change, Edit, PeerChange, PeerReport, Presence, Report};
 
 impl Node {
     /// Applies one change. Those of the socket (port, mark) are not for here and change nothing.
-    pub fn apply(&mut self, change: Change, now: Now, out: &mut impl Outbox) {
+    pub fn apply(&mut self, change: Change, now: Now) {
         match change {
             Change::PrivateKey(key) => {
-                self.device.set_identity(key.map(|key| *key), now, out);
+                self.device.set_identity(key.map(|key| *key), now);
             }
             Change::ReplacePeers => {
                 let peers: Vec<PeerId> = self.device.peers().collect();

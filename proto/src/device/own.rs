@@ -7,7 +7,7 @@ use crate::discard::Discard;
 use crate::keys::{PrivateKey, PublicKey};
 use crate::noise::Identity;
 use crate::now::Now;
-use crate::outbox::{Outbox, Path};
+use crate::outbox::Path;
 use crate::peer::cookie::Guard;
 use crate::peer::{Peer, Reach};
 
@@ -40,16 +40,11 @@ impl Device {
         self.core.own.as_ref().map(|own| own.identity.private())
     }
 
-    /// Replaces our own key: all sessions end, and whoever had one gets a new handshake at once. The key that we have already
-    /// changes nothing. A peer whose key is the new
+    /// Replaces our own key: all sessions end, and the next packet to a peer begins a handshake at once: whoever knows us
+    /// by the old key only could not answer one before. The key that we have already changes nothing. A peer whose key is the new
     /// one is removed; returned are those. Without a key (`None`) nothing is sent and nothing accepted; with the first,
     /// persistent keepalives begin.
-    pub fn set_identity(
-        &mut self,
-        key: impl Into<Option<PrivateKey>>,
-        now: Now,
-        out: &mut impl Outbox,
-    ) -> Vec<PeerId> {
+    pub fn set_identity(&mut self, key: impl Into<Option<PrivateKey>>, now: Now) -> Vec<PeerId> {
         let own = key.into().map(Own::new);
         let public = own.as_ref().map(|own| own.identity.public());
         if public == self.public_key() {
@@ -59,7 +54,6 @@ impl Device {
         self.core.own = own;
         let mut removed = Vec::new();
         for (id, peer) in &mut self.peers {
-            let had_session = !peer.keyring.is_empty() || peer.attempt.is_some();
             self.core.end(peer);
             if Some(peer.key) == public {
                 removed.push(*id);
@@ -72,10 +66,6 @@ impl Device {
             if is_first {
                 peer.timers.restart(now);
                 self.core.schedule(*id, peer);
-            }
-            if had_session {
-                // Without an endpoint there is nobody to tell; the next packet says so.
-                let _ = self.core.begin(*id, peer, now, out);
             }
         }
         for id in &removed {

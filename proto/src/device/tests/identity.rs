@@ -5,8 +5,7 @@ use super::*;
 impl Room {
     /// Host 0 loses or gets its key.
     fn identify(&mut self, key: Option<PrivateKey>) -> Vec<PeerId> {
-        let Host { device, out, .. } = &mut self.hosts[0];
-        device.set_identity(key, self.now, out)
+        self.hosts[0].device.set_identity(key, self.now)
     }
 }
 
@@ -58,7 +57,7 @@ fn peers_are_configured_before_there_is_a_key() {
     assert_eq!(device.begin_handshake(one, now, &mut out), Err(Discard::NoIdentity));
     assert!(out.0.is_empty());
     // The key turns out to be that of peer 1: it is removed.
-    assert_eq!(device.set_identity(PrivateKey::from_bytes([1; 32]), now, &mut out), [one]);
+    assert_eq!(device.set_identity(PrivateKey::from_bytes([1; 32]), now), [one]);
     assert_eq!(device.peers().collect::<Vec<_>>(), [two]);
     device.handle_timeout(now, &mut out);
     assert_eq!(
@@ -140,7 +139,7 @@ fn the_key_that_it_has_already_keeps_its_sessions() {
     let now = room.now;
     let Host { device, out, .. } = &mut room.hosts[0];
     let same = device.private_key();
-    assert_eq!(device.set_identity(same, now, out), []);
+    assert_eq!(device.set_identity(same, now), []);
     assert_eq!(out.0, [], "nobody is called");
     room.assert_talks();
     assert_eq!(room.status(0).sessions, 1);
