@@ -14,7 +14,7 @@ use super::{Failure, out_of};
 use crate::cli::Wg;
 use crate::event_loop::{EventLoop, Interface, Parts};
 use crate::machine::clock::Clock;
-use crate::machine::daemon::{self, Inherited, Output, Ready};
+use crate::machine::daemon::{self, Inherited, Output};
 use crate::machine::locals::Locals;
 use crate::machine::netlink::Monitor;
 use crate::machine::poller::Poller;
@@ -34,11 +34,15 @@ pub(super) fn run(options: &Wg) -> Result<(), Failure> {
         let started = open(options, tun, uapi).and_then(|(tun, socket)| assemble(gate, tun, socket));
         return match (started, ready) {
             (Ok(event_loop), ready) => {
-                ready.map(Ready::at_work);
+                if let Some(ready) = ready {
+                    ready.at_work();
+                }
                 serve(event_loop, &options.interface)
             }
             (Err(failure), ready) => {
-                ready.map(|ready| ready.gave_up(&failure.to_string()));
+                if let Some(ready) = ready {
+                    ready.gave_up(&failure.to_string());
+                }
                 Err(failure)
             }
         };
