@@ -21,10 +21,10 @@ fn initiation(world: &mut World) -> Vec<u8> {
     let identity = PrivateKey::generate(&mut world.random);
     let randomness =
         Randomness { secret: Box::new(world.random.fork()), public: Box::new(world.random.fork()) };
-    let mut device = Device::new(identity, randomness, now);
+    let mut device = Device::new(Some(identity), randomness, now);
     let host = &world.hosts[SOUTH];
     let config = PeerConfig {
-        public_key: host.node.public_key(),
+        public_key: host.node.public_key().expect("a host has a key"),
         preshared_key: None,
         endpoint: Some(host.address),
         keepalive: None,
@@ -43,7 +43,7 @@ fn flood(world: &mut World, seconds: u32) -> usize {
         let chance = world.random.next().to_le_bytes();
         let from = SocketAddr::from(([192, chance[0], chance[1], chance[2]], 4000));
         let due = world.now + Duration::from_micros(u64::from(number) * 333);
-        world.network.inject(Datagram { from, to, bytes: bytes.clone() }, due);
+        world.network.inject(Datagram { from, to, ecn: 0, bytes: bytes.clone() }, due);
     }
     bytes.len()
 }

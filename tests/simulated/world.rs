@@ -19,6 +19,7 @@ use lockgate_broker::apps::AppId;
 use lockgate_broker::broker::Door;
 use lockgate_broker::services::{OfferId, Reach, UseId};
 use lockgate_proto::keys::PrivateKey;
+use lockgate_proto::outbox::Envelope;
 
 use application::{Application, Habits, Place};
 use connection::Side;
@@ -70,7 +71,7 @@ pub(crate) fn seed_or(default: u64) -> u64 {
 impl World {
     pub(crate) fn new(seed: u64, plans: Vec<HostPlan>, keepalives: bool) -> Self {
         let mut random = Random::new(seed);
-        let names: Vec<&'static str> = plans.iter().map(|plan| plan.name).collect();
+        let names: Vec<_> = plans.iter().map(|plan| (plan.name, plan.tun)).collect();
         let identities: Vec<PrivateKey> = names.iter().map(|_| PrivateKey::generate(&mut random)).collect();
         let addresses: Vec<SocketAddr> = (1..).take(names.len()).map(address).collect();
         let mut known = host::acquaint(&names, &identities, &addresses, keepalives, &mut random).into_iter();
@@ -190,12 +191,13 @@ impl World {
 
     fn post(&mut self, host: usize, batch: Batch) {
         let from = self.hosts[host].address;
-        for (to, bytes) in batch.datagrams {
+        for (Envelope { path, tos }, bytes) in batch.datagrams {
+            let to = path.remote;
             let there = self.hosts.iter().position(|other| other.address == to);
             let cut =
                 there.is_some_and(|there| self.network.cut.contains(&(host.min(there), host.max(there))));
             if !cut {
-                self.network.send(Datagram { from, to, bytes }, self.now);
+                self.network.send(Datagram { from, to, ecn: tos & 0b11, bytes }, self.now);
             }
         }
     }

@@ -64,6 +64,7 @@ pub(crate) fn plans(policies: [&str; 3]) -> Vec<HostPlan> {
             offers: vec![("tele", Reach::Dial), ("cmd", Reach::Dial)],
             uses: vec!["jobs", "bulk"],
             policy: north.into(),
+            tun: None,
             udp_payload: 0,
         },
         HostPlan {
@@ -71,6 +72,7 @@ pub(crate) fn plans(policies: [&str; 3]) -> Vec<HostPlan> {
             offers: vec![("jobs", Reach::Dial), ("bulk", Reach::Listen)],
             uses: vec!["tele", "cmd"],
             policy: south.into(),
+            tun: None,
             udp_payload: 0,
         },
         HostPlan {
@@ -78,6 +80,7 @@ pub(crate) fn plans(policies: [&str; 3]) -> Vec<HostPlan> {
             offers: vec![],
             uses: vec!["jobs", "tele"],
             policy: east.into(),
+            tun: None,
             udp_payload: 0,
         },
     ]

@@ -1,11 +1,11 @@
 //! A host of the simulated world: a real node, its local connections, its clocks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate::node::{Event, Ingredients, Neighbour, Node};
+use lockgate::node::{Event, Gate, Ingredients, Neighbour, Node};
 use lockgate_broker::apps::AppId;
 use lockgate_broker::broker::Door;
 use lockgate_broker::services::{Offer, Reach, Use};
@@ -13,7 +13,10 @@ use lockgate_proto::device::{PeerConfig, max_link_datagram};
 use lockgate_proto::entropy::Randomness;
 use lockgate_proto::keys::{PresharedKey, PrivateKey};
 use lockgate_proto::now::{Moment, Now};
+use lockgate_proto::packet::segment::Segments;
+use lockgate_proto::packet::vnet::Header;
 use lockgate_proto::policy::Policy;
+use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 
 use super::network::{Batch, Datagram};
@@ -27,6 +30,8 @@ pub(crate) struct HostPlan {
     pub(crate) offers: Vec<(&'static str, Reach)>,
     pub(crate) uses: Vec<&'static str>,
     pub(crate) policy: String,
+    /// Its overlay address, where it has a TUN device; without one no packet is its own.
+    pub(crate) tun: Option<IpAddr>,
     /// What the path carries, in bytes of UDP payload; the world decides it.
     pub(crate) udp_payload: usize,
 }
@@ -36,6 +41,8 @@ pub(crate) struct HostPlan {
 pub(crate) struct Acquaintance {
     pub(crate) name: &'static str,
     pub(crate) tunnel: PeerConfig,
+    /// Its overlay address, if it has one.
+    pub(crate) tun: Option<IpAddr>,
 }
 
 /// See the module.
@@ -45,6 +52,10 @@ pub(crate) struct Host {
     pub(crate) node: Node,
     pub(crate) pipes: Pipes,
     pub(crate) inbox: Vec<Datagram>,
+    /// Packets of local applications that the node has not read yet.
+    pub(crate) leaving: Vec<Vec<u8>>,
+    /// Packets that came out of the tunnel, and complaints of the node, in order; whoever reads them takes them.
+    pub(crate) entered: Vec<Vec<u8>>,
     /// Applications that connect.
     pub(crate) entering: Vec<(Door, Shared)>,
     /// Dialled connections that stand, or do not.
@@ -89,6 +100,8 @@ impl Host {
             node,
             pipes: Pipes::default(),
             inbox: Vec::new(),
+            leaving: Vec::new(),
+            entered: Vec::new(),
             entering: Vec::new(),
             dialed: Vec::new(),
             skew: Duration::ZERO,
@@ -111,6 +124,7 @@ impl Host {
         }
         self.pipes = Pipes::default();
         self.inbox.clear();
+        self.leaving.clear();
         for (_, pipe) in self.entering.drain(..) {
             pipe.borrow_mut().closed = true;
         }
@@ -147,7 +161,8 @@ impl Host {
     }
 
     pub(crate) fn has_work(&self, at: Duration) -> bool {
-        let arrived = !self.inbox.is_empty() || !self.entering.is_empty() || !self.dialed.is_empty();
+        let packets = !self.inbox.is_empty() || !self.leaving.is_empty();
+        let arrived = packets || !self.entering.is_empty() || !self.dialed.is_empty();
         let due = self.next_turn().is_some_and(|due| due <= at);
         !self.asleep && (arrived || due || self.more_to_send || !self.pipes.with_news().is_empty())
     }
@@ -157,8 +172,11 @@ impl Host {
         let now = self.now(at);
         let mut batch = Batch::new();
         for mut datagram in std::mem::take(&mut self.inbox) {
-            self.node.handle_udp(datagram.from, &mut datagram.bytes, now, &mut batch);
+            let Self { node, entered, .. } = self;
+            let (from, mut inside) = (datagram.from.into(), |packet: &[u8]| entered.push(packet.to_vec()));
+            node.handle_udp(&from, datagram.ecn, &mut datagram.bytes, now, &mut batch, &mut inside);
         }
+        self.read_tun(now, &mut batch);
         if self.node.poll_timeout().is_some_and(|due| due <= now.instant) {
             self.node.handle_timeout(now, &mut batch, &mut self.pipes);
         }
@@ -170,6 +188,18 @@ impl Host {
             self.events.push(event);
         }
         batch
+    }
+
+    fn read_tun(&mut self, now: Now, batch: &mut Batch) {
+        let Self { node, leaving, entered, .. } = self;
+        for packet in leaving.drain(..) {
+            match Segments::new(&Header::NONE, &packet) {
+                Ok(packets) => {
+                    node.handle_tun(&packets, now, batch, &mut |answer| entered.push(answer.to_vec()));
+                }
+                Err(reason) => node.discard(reason),
+            }
+        }
     }
 
     fn let_in(&mut self, now: Now) {
@@ -222,15 +252,26 @@ fn build(
     let offers =
         plan.offers.iter().map(|(service, reach)| Offer { service: (*service).into(), reach: *reach });
     let uses = plan.uses.iter().map(|service| Use { service: (*service).into(), from: None });
-    let peers = peers.iter().map(|peer| Neighbour { name: peer.name.into(), tunnel: peer.tunnel.clone() });
+    let peers = peers.iter().map(|peer| Neighbour {
+        name: peer.name.into(),
+        tunnel: peer.tunnel.clone(),
+        addresses: peer.tun.into_iter().map(Prefix::of).collect(),
+    });
+    let rules = rules(&plan.policy);
+    let gate = match plan.tun {
+        Some(_) => Gate::policy(plan.name.into(), rules.clone(), random.next().into()),
+        None => Gate::NoTun,
+    };
     let ingredients = Ingredients {
         name: plan.name.into(),
-        identity: PrivateKey::from_bytes(*identity.to_bytes()),
+        identity: Some(PrivateKey::from_bytes(*identity.to_bytes())),
+        addresses: plan.tun.into_iter().collect(),
+        gate,
         randomness: Randomness { secret: Box::new(random.fork()), public: Box::new(random.fork()) },
         peers: peers.collect(),
         offers: offers.collect(),
         uses: uses.collect(),
-        rules: rules(&plan.policy),
+        rules,
         link_mtu: u16::try_from(max_link_datagram(plan.udp_payload)).expect("a QUIC datagram size"),
         base,
     };
@@ -239,7 +280,7 @@ fn build(
 
 /// How the hosts know each other: everybody has everybody's key and address, and each pair a preshared key or none.
 pub(crate) fn acquaint(
-    names: &[&'static str],
+    names: &[(&'static str, Option<IpAddr>)],
     identities: &[PrivateKey],
     addresses: &[SocketAddr],
     keepalives: bool,
@@ -258,7 +299,8 @@ pub(crate) fn acquaint(
                     endpoint: Some(addresses[them]),
                     keepalive,
                 };
-                all[us].push(Acquaintance { name: names[them], tunnel });
+                let (name, tun) = names[them];
+                all[us].push(Acquaintance { name, tunnel, tun });
             }
         }
     }

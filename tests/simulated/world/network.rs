@@ -40,6 +40,8 @@ impl Weather {
 pub(crate) struct Datagram {
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
+    /// The ECN bits of its outer header.
+    pub(crate) ecn: u8,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -84,8 +86,8 @@ impl Network {
             return;
         }
         if self.random.chance(weather.duplicate) {
-            let Datagram { from, to, bytes } = &datagram;
-            self.carry(Datagram { from: *from, to: *to, bytes: bytes.clone() }, now);
+            let Datagram { from, to, ecn, ref bytes } = datagram;
+            self.carry(Datagram { from, to, ecn, bytes: bytes.clone() }, now);
         }
         self.carry(datagram, now);
     }
@@ -131,7 +133,7 @@ impl Network {
 
 /// Datagrams of one turn before they go out: `has_room` is honest about the batch.
 pub(crate) struct Batch {
-    pub(crate) datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub(crate) datagrams: Vec<(Envelope, Vec<u8>)>,
 }
 
 const BATCH: usize = 64;
@@ -155,7 +157,7 @@ impl Outbox for Batch {
         // What was in the slot before is unspecified.
         let mut bytes = vec![0xA5; len];
         fill(&mut bytes)?;
-        self.datagrams.push((envelope.path.remote, bytes));
+        self.datagrams.push((*envelope, bytes));
         Ok(())
     }
 
