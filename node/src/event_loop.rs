@@ -80,6 +80,15 @@ pub struct Interface {
     pub follow: Option<u16>,
 }
 
+/// Why a loop has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// The interface of this name was deleted: for `wg` that is a way to stop it, for a node it is a fault.
+    InterfaceGone(String),
+}
+
 /// Sees the bytes of datagrams on their way to the network.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
 /// Reads the policy again: the rules, or why they cannot be used.
@@ -161,13 +170,18 @@ impl EventLoop {
     ///
     /// # Errors
     /// When the operating system fails underneath.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self) -> io::Result<End> {
         self.node.start(self.started, &mut self.network.batch);
         loop {
             let now = self.clock.now();
             self.turn(now)?;
+            if let Some(inside) = self.inside.as_ref().filter(|inside| inside.gone)
+                && self.stopping.is_none()
+            {
+                return Ok(End::InterfaceGone(inside.tun.name().to_owned()));
+            }
             if self.is_over(now) {
-                return Ok(());
+                return Ok(End::Stopped);
             }
             self.wait()?;
         }
@@ -237,9 +251,6 @@ impl EventLoop {
     }
 
     fn is_over(&self, now: Now) -> bool {
-        if self.inside.as_ref().is_some_and(|inside| inside.gone) {
-            return true;
-        }
         let Some(stopping) = &self.stopping else { return false };
         let quiet = stopping.is_ending() && self.is_quiet();
         let late = stopping.is_late(now.instant);

@@ -4,7 +4,7 @@ mod gate;
 mod packets;
 mod settings;
 
-pub use gate::Gate;
+pub use gate::{Gate, PacketDenial, Territory};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +28,6 @@ use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 
 use crate::counters::Discards;
-use gate::PacketDenial;
 use packets::Complaints;
 
 /// Another node.
@@ -154,7 +153,7 @@ impl Node {
         let Ingredients {
             name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base, ..
         } = ingredients;
-        let (gate, addresses) = (ingredients.gate, ingredients.addresses);
+        let (mut gate, addresses) = (ingredients.gate, ingredients.addresses);
 
         let mut first_echo = [0; 8];
         randomness.public.fill(&mut first_echo);
@@ -180,6 +179,7 @@ impl Node {
         for (place, Neighbour { name, tunnel, addresses }) in (0..).zip(peers) {
             let callable = tunnel.endpoint.is_some();
             let id = device.add_peer(tunnel, now).map_err(|error| (name.clone(), error))?;
+            gate.name(id, name.clone(), &addresses);
             for prefix in addresses {
                 device.add_allowed_ip(id, prefix);
             }
@@ -187,10 +187,6 @@ impl Node {
             known.push(Known { name, id, callable });
         }
         let (discards, events) = (Discards::default(), VecDeque::new());
-        let mut gate = gate;
-        for peer in &known {
-            gate.name(peer.id, peer.name.clone());
-        }
         let complaints = Complaints::default();
         Ok(Self {
             name,

@@ -72,6 +72,16 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
             "seconds_ago": now.since(denial.last).as_secs_f64(),
         })
     });
+    let denied_packets = node.gate().denials().map(|denial| {
+        json!({
+            "from": &*denial.from,
+            "to": &*denial.to,
+            "what": denial.what.to_string(),
+            "reason": denial.reason,
+            "count": denial.count,
+            "seconds_ago": now.since(denial.last).as_secs_f64(),
+        })
+    });
     json!({
         "node": node.name(),
         "public_key": node.public_key().map(|key| key.to_string()),
@@ -81,7 +91,7 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
         "peers": peers(node, facts, now),
         "services": services.collect::<Vec<_>>(),
         "connections": broker.connections(),
-        "denials": denials.collect::<Vec<_>>(),
+        "denials": denials.chain(denied_packets).collect::<Vec<_>>(),
         "discards": counts(node.discards().iter()),
         "faults": counts(broker.faults()),
         "udp": udp(facts),

@@ -79,6 +79,8 @@ discards! {
     NoRoute => "no_route",
     /// Refused by the rules for packets.
     Denied => "denied",
+    /// Would only pass through this host: its near end is no address that this node speaks for.
+    Transit => "transit",
     /// The tunnel's own datagram, come out of its own TUN device: the route to the peer leads into the tunnel.
     RoutingLoop => "routing_loop",
 }

@@ -33,6 +33,7 @@ mod differential;
 mod interop;
 mod lifetime;
 mod nat;
+mod node;
 mod rekey;
 mod roaming;
 mod torture;

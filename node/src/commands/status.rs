@@ -62,7 +62,7 @@ fn screen(status: &Value) -> String {
     if !denials.is_empty() {
         lines.push(String::new());
         lines.push("DENIED".into());
-        lines.extend(denials.iter().rev().take(10).map(denial));
+        lines.extend(latest(denials).iter().map(denial));
     }
     let advice = advice(status);
     if !advice.is_empty() {
@@ -103,6 +103,11 @@ fn service(service: &Value) -> String {
 }
 
 fn denial(denial: &Value) -> String {
+    if let Some(to) = denial["to"].as_str() {
+        let (what, from) = (text(&denial["what"]), text(&denial["from"]));
+        let (age, reason) = (age(denial["seconds_ago"].as_f64()), text(&denial["reason"]));
+        return format!("  {} x {what} from {from} to {to}, last {age} ago: {reason}", denial["count"]);
+    }
     format!(
         "  {} x {} {} by {} ({}), last {} ago: {}",
         denial["count"],
@@ -113,6 +118,14 @@ fn denial(denial: &Value) -> String {
         age(denial["seconds_ago"].as_f64()),
         text(&denial["reason"]),
     )
+}
+
+/// The ten latest, the last one first.
+fn latest(mut denials: Vec<Value>) -> Vec<Value> {
+    let age = |denial: &Value| denial["seconds_ago"].as_f64().unwrap_or(f64::MAX);
+    denials.sort_by(|one, other| age(one).total_cmp(&age(other)));
+    denials.truncate(10);
+    denials
 }
 
 /// What an operator would do about it.

@@ -17,7 +17,7 @@ use super::{Failure, mistaken, out_of};
 use crate::cli::Common;
 use crate::config::{self, Config, Endpoint, Loaded, Place};
 use crate::control;
-use crate::event_loop::{EventLoop, Parts, Reload};
+use crate::event_loop::{End, EventLoop, Parts, Reload};
 use crate::machine::apps::Listener;
 use crate::machine::clock::Clock;
 use crate::machine::locals::Locals;
@@ -25,7 +25,7 @@ use crate::machine::poller::Poller;
 use crate::machine::signals::Signals;
 use crate::machine::udp::Udp;
 use crate::machine::{entropy, files, files_write, host};
-use crate::node::{Gate, Ingredients, Neighbour, Node};
+use crate::node::{Gate, Ingredients, Neighbour, Node, Territory};
 
 /// UDP payload that crosses any Ethernet over IPv6: 1500 bytes less 40 and 8.
 pub(super) const UDP_PAYLOAD: usize = 1452;
@@ -44,14 +44,22 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     let services = loaded.config.offers.len() + loaded.config.uses.len();
     let event_loop = assemble(loaded)?;
     tracing::info!(node = %name, %listen, services, "ready");
-    event_loop.run().map_err(|error| {
+    let end = event_loop.run().map_err(|error| {
         Failure::failed(
             format!("the event loop failed: {error}"),
             "see the system log, then start the node again",
         )
     })?;
-    tracing::info!(node = %name, "stopped");
-    Ok(())
+    match end {
+        End::Stopped => {
+            tracing::info!(node = %name, "stopped");
+            Ok(())
+        }
+        End::InterfaceGone(interface) => Err(Failure::failed(
+            format!("the interface {interface} of [tun] was deleted while the node ran"),
+            "find out what deleted it, then start the node again: it makes the interface anew",
+        )),
+    }
 }
 
 /// The control socket of a node.
@@ -133,7 +141,10 @@ fn node(loaded: Loaded, clock: &Clock) -> Result<Node, Failure> {
     let rules = Arc::new(rules);
     let name: Arc<str> = config.name.as_str().into();
     let gate = match &config.tun {
-        Some(_) => Gate::policy(name.clone(), rules.clone(), entropy::seed()),
+        Some(tun) => {
+            let territory = Territory::new(config.addresses.clone(), tun.networks.clone());
+            Gate::policy(name.clone(), territory, rules.clone(), entropy::seed())
+        }
         None => Gate::NoTun,
     };
     let ingredients = Ingredients {

@@ -2,7 +2,8 @@
 
 use lockgate_proto::document::{Table, quoted};
 
-use super::Reader;
+use super::prefix::parse;
+use super::{Prefix, Reader};
 
 /// The interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Tun {
     pub name: String,
     /// Its MTU in bytes: the largest IP packet that crosses the tunnel whole.
     pub mtu: u16,
+    /// Networks behind this host that it forwards for: their packets are judged as this node's own.
+    pub networks: Vec<Prefix>,
 }
 
 impl Reader<'_> {
@@ -25,7 +28,25 @@ impl Reader<'_> {
             table.note("name", problem, mend, self.mistakes);
         }
         let mtu = self.mtu(table).unwrap_or(USUAL_MTU);
-        Some(Tun { name: name.to_owned(), mtu })
+        let networks = self.networks(table);
+        Some(Tun { name: name.to_owned(), mtu, networks })
+    }
+
+    fn networks(&mut self, table: &Table) -> Vec<Prefix> {
+        if table.entry("networks").is_none() {
+            return Vec::new();
+        }
+        let mut networks = Vec::new();
+        for text in table.texts("networks", self.mistakes).unwrap_or_default() {
+            match parse(text.value) {
+                Ok(network) => networks.push(network),
+                Err((problem, mend)) => {
+                    let problem = format!("{} {problem}", quoted(text.value));
+                    self.mistakes.note(text.line, "tun.networks", problem, mend);
+                }
+            }
+        }
+        networks
     }
 
     fn mtu(&mut self, table: &Table) -> Option<u16> {
@@ -56,4 +77,4 @@ const SMALLEST_MTU: u16 = 1280;
 /// What fits a UDP datagram together with the tunnel's own 32 bytes.
 const LARGEST_MTU: u16 = 65_475;
 
-const KNOWN: [&str; 2] = ["name", "mtu"];
+const KNOWN: [&str; 3] = ["name", "mtu", "networks"];

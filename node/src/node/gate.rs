@@ -1,6 +1,13 @@
 //! What judges IP packets on their way into the tunnel and out of it. When in doubt, nothing passes.
 
-use std::collections::{BTreeMap, VecDeque};
+mod denials;
+mod territory;
+
+pub use denials::PacketDenial;
+pub use territory::Territory;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lockgate_proto::device::PeerId;
@@ -11,11 +18,11 @@ use lockgate_proto::flows::{
 };
 use lockgate_proto::now::Now;
 use lockgate_proto::packet::{self, Headers, Transport};
+use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::{PacketKind, PacketQuestion, Rules};
 use lockgate_proto::script::{Action, Script};
 
-/// Denials that wait to be told; more are counted only.
-const UNTOLD: usize = 64;
+use denials::{PacketDenials, Why};
 
 /// What judges IP packets.
 pub enum Gate {
@@ -34,36 +41,27 @@ pub enum Gate {
 /// The policy, and the flows that it has let through.
 pub struct Policed {
     own: Arc<str>,
+    territory: Territory,
     names: BTreeMap<PeerId, Arc<str>>,
     rules: Arc<Rules>,
     flows: Flows,
-    untold: VecDeque<PacketDenial>,
-}
-
-/// A flow of packets that was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PacketDenial {
-    /// The node that it came from.
-    pub from: Arc<str>,
-    /// The node that it was for.
-    pub to: Arc<str>,
-    /// What was refused, and why: for the log.
-    pub reason: String,
+    denials: PacketDenials,
 }
 
 impl Gate {
-    /// The policy's gate of the node called `own`; `seed` must be secret from peers.
-    pub fn policy(own: Arc<str>, rules: Arc<Rules>, seed: u128) -> Self {
+    /// The policy's gate of the node called `own`, which speaks for `territory`; `seed` must be secret from peers.
+    pub fn policy(own: Arc<str>, territory: Territory, rules: Arc<Rules>, seed: u128) -> Self {
         let mut flows = Flows::new(Limits::default(), seed);
         flows.rules_changed(rules.generation());
-        let names = BTreeMap::new();
-        Self::Policy(Box::new(Policed { own, names, rules, flows, untold: VecDeque::new() }))
+        let (names, denials) = (BTreeMap::new(), PacketDenials::default());
+        Self::Policy(Box::new(Policed { own, territory, names, rules, flows, denials }))
     }
 
-    /// What a peer is called in the policy.
-    pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>) {
+    /// What a peer is called in the policy, and which addresses it speaks for.
+    pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>, addresses: &[Prefix]) {
         if let Self::Policy(policed) = self {
             policed.names.insert(peer, name);
+            policed.territory.cede(addresses);
         }
     }
 
@@ -101,9 +99,15 @@ impl Gate {
     /// The next denial that nobody was told of.
     pub(super) fn poll_denial(&mut self) -> Option<PacketDenial> {
         match self {
-            Self::Policy(policed) => policed.untold.pop_front(),
+            Self::Policy(policed) => policed.denials.poll(),
             _ => None,
         }
+    }
+
+    /// What was denied lately, oldest first.
+    pub fn denials(&self) -> impl Iterator<Item = &PacketDenial> {
+        let policed = if let Self::Policy(policed) = self { Some(policed) } else { None };
+        policed.into_iter().flat_map(|policed| policed.denials.iter())
     }
 
     /// How many flows are remembered, and what happened to them.
@@ -129,12 +133,20 @@ impl Gate {
 impl Policed {
     fn judge(&mut self, direction: Direction, peer: PeerId, packet: &[u8], now: Now) -> Result<(), Discard> {
         let headers = packet::parse(packet)?;
-        let Self { own, names, rules, flows, untold } = self;
+        let Self { own, territory, names, rules, flows, denials } = self;
         let name = names.get(&peer).ok_or(Discard::Denied)?;
         let between = |direction| match direction {
             Direction::Out => (&*own, name),
             Direction::In => (name, &*own),
         };
+        let (from, to) = between(direction);
+        let near = if direction == Direction::Out { headers.source } else { headers.destination };
+        if !territory.holds(near) {
+            let asked = (kind(headers.transport), Why::Transit);
+            denials
+                .note((from, to), asked, (News::First, now.instant), || passing_through(&headers, near, own));
+            return Err(Discard::Transit);
+        }
         let ask = |question: &Question| {
             let (from, to) = between(question.direction);
             let asked = PacketQuestion { from, to, kind: question.kind };
@@ -144,11 +156,8 @@ impl Policed {
         let Verdict::Deny(refusal, news) = flows.judge(direction, peer.number(), &subject, now, ask) else {
             return Ok(());
         };
-        if news == News::First && untold.len() < UNTOLD {
-            let (from, to) = between(direction);
-            let reason = reason(&headers, refusal, rules, from, to);
-            untold.push_back(PacketDenial { from: from.clone(), to: to.clone(), reason });
-        }
+        let asked = (kind(headers.transport), Why::Refused(refusal));
+        denials.note((from, to), asked, (news, now.instant), || reason(&headers, refusal, rules, from, to));
         Err(Discard::Denied)
     }
 }
@@ -186,6 +195,15 @@ fn quoted(headers: Headers) -> Option<Quoted> {
         Transport::LaterFragment | Transport::Unparsed => return None,
     };
     Some(Quoted { source: headers.source, destination: headers.destination, transport })
+}
+
+fn passing_through(headers: &Headers, near: IpAddr, own: &str) -> String {
+    format!(
+        "{} from {} to {}: {near} is no address of {own}: it forwards for the networks under [tun] networks only",
+        kind(headers.transport),
+        headers.source,
+        headers.destination
+    )
 }
 
 fn reason(headers: &Headers, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {

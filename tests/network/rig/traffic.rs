@@ -59,7 +59,12 @@ pub struct Flow {
 impl Flow {
     /// Connects to `address` of `to` and begins to send.
     pub fn start(from: &Namespace, to: &Namespace, address: IpAddr) -> Self {
-        let listener = to.enter(|| TcpListener::bind((address, 0))).expect("an address of this host");
+        Self::start_at(from, to, (address, 0).into())
+    }
+
+    /// The same, to a port of the test's choice.
+    pub fn start_at(from: &Namespace, to: &Namespace, address: SocketAddr) -> Self {
+        let listener = to.enter(|| TcpListener::bind(address)).expect("an address of this host");
         let target = listener.local_addr().expect("it is bound");
         let outgoing = from
             .enter(|| TcpStream::connect_timeout(&target, SOON))
@@ -176,6 +181,11 @@ impl Pattern {
     }
 }
 
+/// Whether `from` can open a TCP connection to `target` within `patience`; somebody may have to listen there.
+pub fn connects(from: &Namespace, target: SocketAddr, patience: Duration) -> bool {
+    from.enter(|| TcpStream::connect_timeout(&target, patience)).is_ok()
+}
+
 /// A UDP port of a host that sends back what it gets, until it goes out of scope.
 pub struct Echo {
     address: SocketAddr,
@@ -186,7 +196,12 @@ pub struct Echo {
 impl Echo {
     /// Begins to answer at a free port of `address`.
     pub fn start(host: &Namespace, address: IpAddr) -> Self {
-        let socket = host.enter(|| UdpSocket::bind((address, 0))).expect("an address of this host");
+        Self::start_at(host, (address, 0).into())
+    }
+
+    /// The same, at a port of the test's choice.
+    pub fn start_at(host: &Namespace, address: SocketAddr) -> Self {
+        let socket = host.enter(|| UdpSocket::bind(address)).expect("an address of this host");
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a valid time");
         let address = socket.local_addr().expect("it is bound");
         let stop = Arc::new(AtomicBool::new(false));

@@ -140,7 +140,7 @@ impl Setting<'_> {
         };
         let event_loop = EventLoop::new(parts).map_err(out_of)?;
         let named = thread::Builder::new().name(format!("node-{}", side.name));
-        let thread = named.spawn(move || event_loop.run()).map_err(out_of)?;
+        let thread = named.spawn(move || event_loop.run().map(|_| ())).map_err(out_of)?;
         Ok(Running { name: side.name, udp, public_key, endpoints, inquirer, stop, waker, thread })
     }
 
