@@ -137,6 +137,10 @@ impl EventLoop {
             }
             inside = Some(Inside::new(tun, locals.poller())?);
             link = Some(Link::new(monitor, follow, started.instant));
+            if follow.is_some() {
+                // Until the interface is up nothing is to be sent, and no handshake to be begun.
+                node.rest();
+            }
         }
         for (token, (_, listener)) in (LISTENERS..FIRST_TOKEN).zip(&entrances) {
             locals.poller().register(listener, token, Interest::Read)?;
@@ -296,7 +300,7 @@ impl EventLoop {
         self.network.is_busy()
             || self.inside.as_ref().is_some_and(|inside| inside.is_busy() && self.network.has_room())
             || self.locals.is_busy()
-            || (self.more_to_send && !self.network.is_blocked())
+            || (self.more_to_send && !self.network.is_waiting())
             || self.entrances.iter().any(Entrance::is_busy)
     }
 

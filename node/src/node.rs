@@ -23,7 +23,7 @@ use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::Randomness;
 use lockgate_proto::keys::{PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
-use lockgate_proto::outbox::{Outbox, Path};
+use lockgate_proto::outbox::{Outbox, Path, Source};
 use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 
@@ -426,6 +426,11 @@ impl Node {
     /// So many bytes for the peer at `remote` could not be sent.
     pub fn unsent(&mut self, remote: SocketAddr, bytes: u64) {
         self.device.unsent(remote, bytes);
+    }
+
+    /// Where the peers are and which of our addresses they reached us at, as far as that holds.
+    pub fn sources(&self) -> impl Iterator<Item = (SocketAddr, Source)> + '_ {
+        self.device.sources().map(|(_, remote, source)| (remote, source))
     }
 
     /// Addresses or routes have changed: the routing table chooses again.

@@ -5,10 +5,12 @@ use std::time::Duration;
 use lockgate_proto::now::{Moment, Now};
 
 use super::EventLoop;
-use crate::machine::netlink::{Change, Monitor};
+use crate::machine::netlink::{Change, Monitor, Netlink};
 
 /// The monitor's token.
 pub(super) const MONITOR: u64 = 2;
+/// Routes that change all the time are looked at so often at most.
+const ROUTES: Duration = Duration::from_millis(200);
 /// No event comes from an interface that was moved to another network namespace, so it is asked now and then too.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -20,11 +22,14 @@ pub(super) struct Link {
     is_up: bool,
     mtu: u32,
     next: Moment,
+    /// Addresses or routes have changed since the ways to the peers were looked at.
+    ways_changed: bool,
+    ways_next: Moment,
 }
 
 impl Link {
     pub(super) const fn new(monitor: Option<Monitor>, follow: Option<u16>, now: Moment) -> Self {
-        Self { monitor, follow, is_up: false, mtu: 0, next: now }
+        Self { monitor, follow, is_up: false, mtu: 0, next: now, ways_changed: false, ways_next: now }
     }
 
     /// Whether the interface was up when it was last looked at.
@@ -37,12 +42,12 @@ impl Link {
         self.next
     }
 
-    /// Takes what the monitor tells; whether it is about addresses or routes.
-    fn drain(&mut self, now: Moment) -> bool {
-        let mut routes = false;
+    /// Takes what the monitor tells.
+    fn drain(&mut self, now: Moment) {
+        let ways = &mut self.ways_changed;
         let drained = self.monitor.as_mut().map(|monitor| {
             monitor.drain(&mut |change| {
-                routes |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
+                *ways |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
             })
         });
         if let Some(Err(error)) = drained {
@@ -50,23 +55,39 @@ impl Link {
             self.monitor = None;
         }
         self.next = now;
-        routes
     }
 }
 
 impl EventLoop {
-    /// Something about interfaces, addresses or routes has changed: look, and let the routing table choose again.
+    /// Something about interfaces, addresses or routes has changed: look.
     pub(super) fn note_link(&mut self) {
         let now = self.clock.now().instant;
-        if self.link.as_mut().is_some_and(|link| link.drain(now)) {
+        if let Some(link) = &mut self.link {
+            link.drain(now);
+        }
+    }
+
+    /// Forgets the sources of peers to which another way leads now. As WireGuard in the kernel does it, those whose way is
+    /// what it was keep theirs: they may have been called on an address that the routing table would not choose.
+    fn look_at_ways(&mut self) {
+        let Ok(mut netlink) = Netlink::open() else {
             self.node.forget_sources();
+            return;
+        };
+        let mark = self.network.mark();
+        let sources: Vec<_> = self.node.sources().collect();
+        for (remote, source) in sources {
+            let way = netlink.way_out(remote.ip(), source.ip, mark);
+            if !way.is_ok_and(|interface| interface == source.interface) {
+                self.node.forget_source(remote);
+            }
         }
     }
 
     /// A packet out of an interface that was down says that it is up, before any other sign where it was moved away.
     pub(super) fn note_packets(&mut self) {
-        if self.network.local_addr().is_none()
-            && let Some(link) = &mut self.link
+        if let Some(link) = &mut self.link
+            && !link.is_up
         {
             link.next = self.started.instant;
         }
@@ -79,25 +100,54 @@ impl EventLoop {
             return;
         }
         link.next = now.instant + LOOK;
+        let ways = link.ways_changed && now.instant >= link.ways_next;
+        if ways {
+            (link.ways_changed, link.ways_next) = (false, now.instant + ROUTES);
+        } else if link.ways_changed {
+            link.next = link.next.min(link.ways_next);
+        }
         let state = inside.tun.state();
         inside.gone |= !state.exists;
         if link.mtu != state.mtu {
             link.mtu = state.mtu;
             self.node.set_mtu(u16::try_from(state.mtu).unwrap_or(u16::MAX));
         }
+        let follow = link.follow;
         let was_up = std::mem::replace(&mut link.is_up, state.up);
-        let Some(port) = link.follow.filter(|_| was_up != state.up) else { return };
-        if state.up {
-            tracing::info!(interface = %state.name, "interface up");
-            if let Err(error) = self.network.open(port, self.locals.poller()) {
-                tracing::error!(%error, "the tunnel has no socket");
+        if ways {
+            self.look_at_ways();
+        }
+        let Some(port) = follow else { return };
+        if was_up != state.up {
+            tracing::info!(interface = %state.name, up = state.up, "interface");
+        }
+        match (state.up, self.network.port()) {
+            (true, None) => self.open_tunnel(port, now),
+            (false, Some(_)) => {
+                self.node.rest();
+                self.network.close();
             }
-            self.node.set_listen_port(self.network.port());
-            self.node.resume(now);
-        } else {
-            tracing::info!(interface = %state.name, "interface down");
-            self.node.rest();
-            self.network.close();
+            _ => {}
+        }
+    }
+
+    /// Opens the socket, and with it the tunnel; where the port cannot be had, that is tried again with each look.
+    fn open_tunnel(&mut self, port: u16, now: Now) {
+        match self.network.open(port, self.locals.poller()) {
+            Ok(()) => {
+                self.keep_port();
+                self.node.resume(now);
+            }
+            Err(error) => self.news.no_socket(&error, now),
+        }
+    }
+
+    /// The port that is open is the one to open again, and the one that our own datagrams are known by.
+    pub(super) fn keep_port(&mut self) {
+        let port = self.network.port();
+        self.node.set_listen_port(port);
+        if let Some(link) = &mut self.link {
+            link.follow = link.follow.and(port);
         }
     }
 }

@@ -70,6 +70,7 @@ impl Network {
     pub(super) fn close(&mut self) {
         self.udp = None;
         self.batch.clear();
+        (self.ready, self.blocked, self.flush_at) = (false, false, None);
     }
 
     /// Marks what is sent from now on, for policy routing.
@@ -179,8 +180,8 @@ impl Network {
     }
 
     /// Whether the socket takes no more at present.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.blocked
+    pub(super) fn is_waiting(&self) -> bool {
+        self.blocked || self.flush_at.is_some()
     }
 
     /// The socket has something to tell.

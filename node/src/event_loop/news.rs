@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lockgate_proto::now::Now;
 
+use crate::machine::bind::BindError;
 use crate::machine::logging::Quiet;
 use crate::node::Event;
 
@@ -21,6 +22,13 @@ impl Default for News {
 }
 
 impl News {
+    /// The interface is up, and its port cannot be had.
+    pub(super) fn no_socket(&mut self, error: &BindError, now: Now) {
+        if let Some(suppressed) = self.quiet.admit(&"no socket".to_owned(), now.instant) {
+            tracing::error!(%error, suppressed, "the tunnel has no socket; it is tried again every second");
+        }
+    }
+
     pub(super) fn tell(&mut self, event: Event, now: Now) {
         match event {
             Event::PeerUp(peer, endpoint) => match endpoint {

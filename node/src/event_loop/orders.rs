@@ -59,21 +59,28 @@ impl EventLoop {
     fn set(&mut self, change: Change, now: Now) -> Result<(), Errno> {
         match change {
             Change::ListenPort(port) => {
+                let was_open = self.network.port().is_some();
                 if self.link.as_ref().is_some_and(Link::is_up) {
                     self.network.open(port, self.locals.poller()).map_err(|error| {
                         tracing::warn!(%error, "the port stays as it was");
                         Errno::AddressInUse
                     })?;
-                    self.node.set_listen_port(self.network.port());
-                }
-                if let Some(link) = &mut self.link {
+                    if !was_open {
+                        self.node.resume(now);
+                    }
+                    self.keep_port();
+                } else if let Some(link) = &mut self.link {
                     link.follow = Some(port);
                 }
             }
-            Change::Fwmark(mark) => self.network.set_mark(mark).map_err(|error| {
-                tracing::warn!(%error, "the mark stays as it was");
-                Errno::Invalid
-            })?,
+            Change::Fwmark(mark) => {
+                self.network.set_mark(mark).map_err(|error| {
+                    tracing::warn!(%error, "the mark stays as it was");
+                    Errno::Invalid
+                })?;
+                // With another mark another way out may be the right one.
+                self.node.forget_sources();
+            }
             other => self.node.apply(other, now),
         }
         Ok(())

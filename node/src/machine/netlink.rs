@@ -216,6 +216,34 @@ impl Netlink {
         Ok(found)
     }
 
+    /// The number of the interface through which a packet with this source and firewall mark would leave for `to`.
+    ///
+    /// # Errors
+    /// When there is no such way, or the source is no address of ours.
+    pub fn way_out(&mut self, to: IpAddr, source: IpAddr, mark: u32) -> Result<u32, NetlinkError> {
+        let bits = if to.is_ipv4() { 32 } else { 128 };
+        let mut question = RouteMessage::default();
+        question.header.address_family = family(to);
+        question.header.destination_prefix_length = bits;
+        question.header.source_prefix_length = bits;
+        question.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::from(to)),
+            RouteAttribute::Source(RouteAddress::from(source)),
+            RouteAttribute::Mark(mark),
+        ];
+        let mut found = None;
+        let asked = self.request(RouteNetlinkMessage::GetRoute(question), NLM_F_ACK, |answer| {
+            if let RouteNetlinkMessage::NewRoute(route) = answer {
+                found = route.attributes.iter().find_map(|attribute| match attribute {
+                    RouteAttribute::Oif(index) => Some(*index),
+                    _ => None,
+                });
+            }
+        });
+        let found = asked.and_then(|()| found.ok_or(Errno::HOSTUNREACH));
+        found.map_err(|errno| NetlinkError::new(format!("ask for the way from {source} to {to}"), errno))
+    }
+
     fn link(&mut self, name: &str) -> Result<LinkMessage, Errno> {
         let mut question = LinkMessage::default();
         question.attributes.push(LinkAttribute::IfName(name.to_owned()));

@@ -102,8 +102,7 @@ impl Node {
             Ok(Transport::Udp { source, destination }) => {
                 destination == endpoint.port() && Some(source) == self.listen_port
             }
-            // What remains of a fragmented one.
-            Ok(Transport::LaterFragment) => true,
+            // The rest of a fragmented one goes on: as a datagram of its own it is whole, and known when it comes out again.
             _ => false,
         }
     }

@@ -191,6 +191,14 @@ impl Device {
         }
     }
 
+    /// Where peers are, and which of our addresses they last reached us at, where that is known.
+    pub fn sources(&self) -> impl Iterator<Item = (PeerId, SocketAddr, Source)> + '_ {
+        self.peers.iter().filter_map(|(id, peer)| {
+            let path = peer.path?;
+            Some((*id, path.remote, path.source?))
+        })
+    }
+
     /// Forgets which of our addresses reaches the peers at `remote`: the routing table chooses again.
     pub fn forget_source(&mut self, remote: SocketAddr) {
         for peer in self.peers.values_mut().filter(|peer| peer.remote() == Some(remote)) {

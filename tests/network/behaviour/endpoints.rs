@@ -66,3 +66,33 @@ fn a_listen_port_may_change_under_traffic() {
     }
     flow.finish();
 }
+
+#[test]
+fn a_port_that_the_system_chose_stays_while_the_interface_is_down() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let device = &pair.left.device;
+    device.set("listen-port 0");
+    let port = device.port();
+    assert_ne!(port, 0);
+    pair.left.namespace.ip(&format!("link set {} down", device.name()));
+    pair.left.namespace.ip(&format!("link set {} up", device.name()));
+    heals(&pair, pair.right.v4.into());
+    assert_eq!(device.port(), port);
+}
+
+#[test]
+fn a_port_that_was_taken_is_had_once_it_is_free() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let (device, host) = (&pair.left.device, &pair.left.namespace);
+    let port = device.port();
+    host.ip(&format!("link set {} down", device.name()));
+    eventually("the port is free", SOON, || {
+        let taken = host.enter(|| std::net::UdpSocket::bind(("0.0.0.0", port)).ok());
+        let Some(_taken) = taken else { return None };
+        host.ip(&format!("link set {} up", device.name()));
+        assert!(!answers(host, pair.right.v4.into(), 1), "somebody else has the port");
+        Some(())
+    });
+    heals(&pair, pair.right.v4.into());
+    assert_eq!(device.port(), port);
+}

@@ -161,3 +161,17 @@ fn a_tunnel_goes_through_a_tunnel() {
     transfer(&pair.left.namespace, &pair.right.namespace, [10, 102, 0, 2].into(), 2_000_000);
     transfer(&pair.right.namespace, &pair.left.namespace, [10, 102, 0, 1].into(), 2_000_000);
 }
+
+/// Everything goes through the tunnel but the tunnel itself, as wg-quick sets it up for a default route.
+#[test]
+fn fragments_to_the_address_of_the_endpoint_are_carried() {
+    let Some((_lab, pair)) = subjects(&Plan::default()) else { return };
+    let (left, right) = (&pair.left, &pair.right);
+    left.device
+        .set(&format!("fwmark 7 peer {} allowed-ips {}/32,{}/32", right.key.public, right.v4, right.wire_v4));
+    left.namespace.ip(&format!("route add {}/32 dev {} table 7", right.wire_v4, left.device.name()));
+    left.namespace.ip("rule add not fwmark 7 table 7");
+    let before = left.device.peer().sent;
+    super::ping_with(&left.namespace, right.wire_v4.into(), "-s 3000");
+    assert!(left.device.peer().sent - before > 3 * 3000, "through the tunnel");
+}

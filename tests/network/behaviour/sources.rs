@@ -82,3 +82,19 @@ fn a_route_that_changes_changes_the_source() {
     });
     ping(&right.namespace, left.v4.into());
 }
+
+#[test]
+fn an_address_that_comes_elsewhere_does_not_change_the_source() {
+    let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
+    let (left, right) = (&pair.left, &pair.right);
+    right.namespace.address("wire", "10.99.0.22/24");
+    left.device.set(&format!("peer {} endpoint 10.99.0.22:{}", right.key.public, right.device.port()));
+    ping(&left.namespace, right.v4.into());
+    for line in ["address add 10.200.0.1/32 dev lo", "route add 10.201.0.0/24 dev wire"] {
+        right.namespace.ip(line);
+        // The first to speak is the one that was called on an address which its routes would not choose.
+        ping(&right.namespace, left.v4.into());
+        let seen = left.device.peer().endpoint.expect("it has an endpoint");
+        assert_eq!(seen.ip().to_string(), "10.99.0.22", "after {line}");
+    }
+}

@@ -209,3 +209,34 @@ fn what_is_no_netlink_message_ends_the_list_and_is_no_panic() {
     tell_link(&[16, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut |change| told.push(change));
     assert_eq!(told, [Change::Lost], "a link without a header");
 }
+
+#[test]
+fn the_way_out_depends_on_the_source_and_the_mark() {
+    in_private_network(|| {
+        for line in [
+            "link set lo up",
+            "link add left type veth peer name right",
+            "link set left up",
+            "link set right up",
+            "address add 192.0.2.1/24 dev left",
+            "address add 198.51.100.1/24 dev right",
+            "route add 203.0.113.0/24 via 198.51.100.2",
+            "route add 203.0.113.0/24 via 192.0.2.2 table 7",
+            "rule add fwmark 7 table 7",
+        ] {
+            ip(line);
+        }
+        let mut netlink = Netlink::open().unwrap();
+        let [left, right] = ["left", "right"].map(|name| netlink.interface(name).unwrap().index);
+        let mut way = |source: &str, mark| {
+            let way = netlink.way_out("203.0.113.9".parse().unwrap(), source.parse().unwrap(), mark);
+            way.map_err(|error| error.to_string())
+        };
+        assert_eq!(way("192.0.2.1", 0), Ok(right));
+        assert_eq!(way("192.0.2.1", 7), Ok(left));
+        let gone = way("192.0.2.77", 0).unwrap_err();
+        assert!(gone.starts_with("cannot ask for the way from 192.0.2.77 to 203.0.113.9: "), "{gone}");
+        ip("route del 203.0.113.0/24 via 198.51.100.2");
+        assert!(netlink.way_out("203.0.113.9".parse().unwrap(), "192.0.2.1".parse().unwrap(), 0).is_err());
+    });
+}

@@ -55,12 +55,14 @@ impl Control {
         self.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &c_int::from(class).to_ne_bytes());
     }
 
-    /// Leave from this address on this interface.
+    /// Leave from this address, and for IPv6 on this interface.
+    ///
+    /// Linux takes an IPv4 peer to be on the link of an interface that is named, whatever the routes say: a host that answers
+    /// by another way than it was called on would answer nobody. IPv6 needs it for link-local addresses.
     pub(super) fn source(&mut self, source: Source) {
         let mut value = [0; 20];
         match source.ip {
             IpAddr::V4(ip) => {
-                value[..4].copy_from_slice(&source.interface.to_ne_bytes());
                 value[4..8].copy_from_slice(&ip.octets());
                 self.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &value[..12]);
             }
@@ -137,10 +139,7 @@ impl Facts {
         // Nothing can be sent from a group that was called, or from nowhere.
         let ip = ip.filter(|ip| !ip.is_multicast() && !ip.is_unspecified());
         if let (Some(ip), Some(interface)) = (ip, interface.and_then(int)) {
-            // Linux takes an IPv4 peer to be on the link of the interface that is named, whatever the routes say: a host that
-            // answers by another way than it was called on would answer nobody. IPv6 needs it for link-local addresses.
-            let interface = if ip.is_ipv4() { 0 } else { interface as u32 };
-            self.called = Some(Source { ip, interface });
+            self.called = Some(Source { ip, interface: interface as u32 });
         }
     }
 }
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_that_was_called_does_not_bind_answers_to_its_interface() {
+    fn an_ipv4_answer_is_not_bound_to_the_interface_that_was_called() {
         let mut control = Control::default();
         control.source(source("192.0.2.7", 3));
         assert_eq!(control.facts().called, Some(source("192.0.2.7", 0)));

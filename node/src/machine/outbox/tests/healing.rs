@@ -1,5 +1,7 @@
 //! What the kernel refuses finds another way: over networks of the tests' own, and over sockets that refuse.
 
+use std::net::Ipv6Addr;
+
 use rustix::net::netdevice::name_to_index;
 
 use super::*;
@@ -83,18 +85,21 @@ fn an_interface_that_is_gone_or_down_is_told_and_the_routing_table_chooses() {
         ip("link add left type veth peer name right");
         ip("link set left up");
         ip("link set right up");
-        ip("address add 192.0.2.1/24 dev left");
-        ip("address add 192.0.2.1/32 dev lo");
-        let (sender, mut receiver) = (Udp::bind_port(0).unwrap(), bind());
+        ip("address add fd09::1/64 dev left nodad");
+        ip("address add fd09::1/128 dev lo nodad");
+        let (sender, mut receiver) =
+            (Udp::bind_port(0).unwrap(), Udp::bind("[::1]:0".parse().unwrap()).unwrap());
         let left = name_to_index(&sender, "left").unwrap();
         for (round, loss) in ["link set left down", "link del left"].into_iter().enumerate() {
             ip(loss);
             let mut batch = Batch::new();
+            let source = Source { ip: "fd09::1".parse().unwrap(), interface: left };
+            let path = Path { remote: receiver.local_addr(), source: Some(source) };
             for _ in 0..3 {
-                put_in(&mut batch, &from(receiver.local_addr(), [192, 0, 2, 1], left), &[1; 100]);
+                put_in(&mut batch, &Envelope { path, tos: 0 }, &[1; 100]);
             }
             assert_eq!(batch.flush(&sender), Flushed::All);
-            let expected = SocketAddr::from(([127, 0, 0, 1], sender.local_addr().port()));
+            let expected = SocketAddr::from((Ipv6Addr::LOCALHOST, sender.local_addr().port()));
             assert_eq!(senders(&mut receiver, 3), [expected; 3], "{round}");
             assert_eq!((batch.counters().stale_sources, batch.counters().errors), (1, 0), "{loss}");
             assert_eq!(batch.take_stale(), Some(receiver.local_addr()));
