@@ -128,7 +128,7 @@ impl Walk {
     fn new(seed: u64) -> Self {
         let count = 2 + usize::try_from(seed % 2).expect("small");
         // The other end's gate is enough: with one lawless node among them, what passes is the same.
-        let lawless = (seed % 3 == 0).then_some(usize::try_from(seed / 3).expect("small") % count);
+        let lawless = seed.is_multiple_of(3).then_some(usize::try_from(seed / 3).expect("small") % count);
         let plan = |host: usize| HostPlan {
             name: NAMES[host],
             offers: Vec::new(),
