@@ -9,7 +9,7 @@ use lockgate_proto::zmtp::{
     Command, CommandVerdict, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned, Scanner,
     SocketType, Verdict, Version,
 };
-use lockgate_tests::{fuzz_wire, fuzz_zmtp};
+use lockgate_tests::{fuzz_flows, fuzz_packet, fuzz_script, fuzz_uapi, fuzz_wire, fuzz_zmtp};
 
 /// Every input of a corpus, sorted by name.
 #[expect(clippy::disallowed_methods, reason = "a test reads its own fixtures")]
@@ -60,6 +60,66 @@ fn zmtp_inputs_hold() {
 #[test]
 fn wire_inputs_hold() {
     replay("wire", 5, fuzz_wire);
+}
+
+#[test]
+fn packet_inputs_hold() {
+    replay("packet", 25, fuzz_packet);
+    damage("packet", 40, fuzz_packet);
+}
+
+#[test]
+fn uapi_inputs_hold() {
+    replay("uapi", 12, fuzz_uapi);
+    damage("uapi", 200, fuzz_uapi);
+}
+
+#[test]
+fn script_inputs_hold() {
+    replay("script", 10, fuzz_script);
+    damage("script", 200, fuzz_script);
+}
+
+#[test]
+fn flows_inputs_hold() {
+    replay("flows", 8, fuzz_flows);
+    damage("flows", 200, fuzz_flows);
+}
+
+/// `LOCKGATE_FUZZ=<rounds>` asks for more damage: so many times as much.
+fn rounds() -> u64 {
+    std::env::var("LOCKGATE_FUZZ").map_or(1, |text| text.parse().expect("LOCKGATE_FUZZ is a number"))
+}
+
+/// Plays each input of a corpus with a few bytes changed, so many times in each round.
+fn damage(target: &str, times: u64, entry: fn(&[u8])) {
+    for (name, input) in corpus(target) {
+        for seed in 0..times * rounds() {
+            let what = format!("{name}, damaged by {seed}");
+            let _playing = Playing(&what);
+            let mut dice = Dice(seed);
+            let mut damaged = input.clone();
+            for _ in 0..=dice.below(4) {
+                spoil(&mut damaged, &mut dice);
+            }
+            entry(&damaged);
+        }
+    }
+}
+
+/// Changes a byte, or repeats or loses some.
+fn spoil(input: &mut Vec<u8>, dice: &mut Dice) {
+    if input.is_empty() {
+        return;
+    }
+    let at = dice.below(input.len() as u64) as usize;
+    match dice.below(6) {
+        0 => input[at] = dice.below(256) as u8,
+        1 | 2 => input[at] ^= 1 << dice.below(8),
+        3 => input.insert(at, dice.below(256) as u8),
+        4 => input.truncate(at),
+        _ => input.extend_from_within(at..),
+    }
 }
 
 /// A small generator of pseudo-random numbers (splitmix64).

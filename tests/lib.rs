@@ -1,11 +1,13 @@
 //! What the tests share: the rig of real nodes, the rig of network tests, and the entries that fuzzers call and `corpora.rs` replays.
 
+mod fuzzed;
 #[path = "network/rig.rs"]
 pub mod network;
 #[path = "real/rig.rs"]
 pub mod rig;
 mod zmtp;
 
+pub use fuzzed::{fuzz_flows, fuzz_packet, fuzz_script, fuzz_uapi};
 pub use zmtp::fuzz_zmtp;
 
 /// One datagram from a stranger, as `wire` parses it.

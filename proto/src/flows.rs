@@ -121,8 +121,9 @@ impl Flows {
         verdict
     }
 
-    /// Forgets all flows of a peer (it was removed, and its number may be given to another); how many they were.
+    /// Forgets all flows and fragments of a peer (it was removed, and its number may be given to another); how many they were.
     pub fn forget_peer(&mut self, peer: u32) -> usize {
+        self.fragments.forget(peer);
         self.table.forget(peer)
     }
 

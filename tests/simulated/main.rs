@@ -6,6 +6,7 @@ mod backpressure;
 mod clocks;
 mod links;
 mod outages;
+mod packets;
 mod policies;
 mod restarts;
 mod roaming;

@@ -111,6 +111,15 @@ impl Fragments {
         }
     }
 
+    /// Nothing follows what came before from or to this peer.
+    pub(super) fn forget(&mut self, peer: u32) {
+        for way in self.sets.iter_mut().flatten() {
+            if way.is_some_and(|way| way.key.peer() == peer) {
+                *way = None;
+            }
+        }
+    }
+
     /// Whether a later fragment may pass.
     pub(super) fn follows(&mut self, key: &Key, offset: u16, generation: u64, now: u64) -> bool {
         self.set(key).iter().flatten().any(|way| {
