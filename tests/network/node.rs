@@ -14,7 +14,9 @@ use lockgate_tests::rig::{NodeProcess, lockgate_command, put};
 use serde_json::Value;
 
 mod forwarding;
+mod interface;
 mod policy;
+mod reload;
 
 /// The interface of each node.
 const TUN: &str = "lockgate0";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lockgate_proto::now::{Moment, Now};
 
-use super::EventLoop;
+use super::{EventLoop, Restore};
 use crate::machine::netlink::{Change, Monitor};
 
 /// The monitor's token.
@@ -17,14 +17,24 @@ pub(super) struct Link {
     pub(super) monitor: Option<Monitor>,
     /// The port to listen on while the interface is up; `None` where the tunnel is always open.
     pub(super) follow: Option<u16>,
+    restore: Option<Restore>,
     is_up: bool,
+    /// Some interface was down for a moment since the last look: it may have been this one.
+    fell: bool,
     mtu: u32,
     next: Moment,
 }
 
 impl Link {
-    pub(super) const fn new(monitor: Option<Monitor>, follow: Option<u16>, now: Moment) -> Self {
-        Self { monitor, follow, is_up: false, mtu: 0, next: now }
+    pub(super) fn new(
+        monitor: Option<Monitor>,
+        follow: Option<u16>,
+        restore: Option<Restore>,
+        now: Moment,
+    ) -> Self {
+        // Whoever can restore it has just set it up.
+        let is_up = restore.is_some();
+        Self { monitor, follow, restore, is_up, fell: false, mtu: 0, next: now }
     }
 
     /// When to look again though nothing happened.
@@ -35,9 +45,11 @@ impl Link {
     /// Takes what the monitor tells; whether it is about addresses or routes.
     fn drain(&mut self, now: Moment) -> bool {
         let mut routes = false;
+        let fell = &mut self.fell;
         let drained = self.monitor.as_mut().map(|monitor| {
             monitor.drain(&mut |change| {
                 routes |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
+                *fell |= matches!(change, Change::LinkDown(_) | Change::Lost);
             })
         });
         if let Some(Err(error)) = drained {
@@ -72,6 +84,22 @@ impl EventLoop {
             self.node.set_mtu(u16::try_from(state.mtu).unwrap_or(u16::MAX));
         }
         let was_up = std::mem::replace(&mut link.is_up, state.up);
+        let fell = std::mem::take(&mut link.fell) || !was_up;
+        if let Some(restore) = link.restore.as_mut() {
+            match (was_up, state.up) {
+                (true, false) if state.exists => {
+                    tracing::warn!(interface = %state.name, "interface down: no packet crosses, messages do");
+                }
+                (false, true) => tracing::info!(interface = %state.name, "interface up"),
+                _ => {}
+            }
+            if fell
+                && state.up
+                && let Err(error) = restore()
+            {
+                tracing::warn!(interface = %state.name, "addresses and routes are not all back: {error}");
+            }
+        }
         let Some(port) = link.follow.filter(|_| was_up != state.up) else { return };
         if state.up {
             tracing::info!(interface = %state.name, "interface up");
