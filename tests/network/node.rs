@@ -15,6 +15,8 @@ use serde_json::Value;
 
 mod forwarding;
 mod interface;
+mod ping;
+mod plain;
 mod policy;
 mod reload;
 
