@@ -16,7 +16,7 @@ pub use check::check;
 pub use load::{Loaded, load, read};
 pub use peer::{Peer, PeerLines};
 pub use services::{Offer, Place, Use};
-pub use tun::Tun;
+pub use tun::{Tun, TunLines};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

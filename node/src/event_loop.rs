@@ -78,7 +78,12 @@ pub struct Interface {
     pub monitor: Option<Monitor>,
     /// Listen on this port while the interface is up, and only then; `None` leaves the UDP socket alone.
     pub follow: Option<u16>,
+    /// Gives it back its addresses and routes, which the kernel takes away while it is down; `None` where they are another's.
+    pub restore: Option<Restore>,
 }
+
+/// Sets up an interface again; or why that failed.
+pub type Restore = Box<dyn FnMut() -> Result<(), String> + Send>;
 
 /// Why a loop has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,12 +136,12 @@ impl EventLoop {
         let network = Network::new(udp, tap, locals.poller())?;
         node.set_listen_port(network.port());
         let (mut inside, mut link) = (None, None);
-        if let Some(Interface { tun, monitor, follow }) = tun {
+        if let Some(Interface { tun, monitor, follow, restore }) = tun {
             if let Some(monitor) = &monitor {
                 locals.poller().register(monitor, MONITOR, Interest::Read)?;
             }
             inside = Some(Inside::new(tun, locals.poller())?);
-            link = Some(Link::new(monitor, follow, started.instant));
+            link = Some(Link::new(monitor, follow, restore, started.instant));
             if follow.is_some() {
                 // Until the interface is up nothing is to be sent, and no handshake to be begun.
                 node.rest();

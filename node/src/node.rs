@@ -20,6 +20,7 @@ use lockgate_proto::device::{
     AddPeerError, Content, Device, Echo, Event as TunnelEvent, PeerConfig, PeerId, PeerStatus,
 };
 use lockgate_proto::discard::Discard;
+use lockgate_proto::document::nearest;
 use lockgate_proto::entropy::Randomness;
 use lockgate_proto::keys::{PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
@@ -386,11 +387,20 @@ impl Node {
         out: &mut impl Outbox,
     ) -> Result<(u64, Option<SocketAddr>), String> {
         let known = self.peers.iter().find(|peer| &*peer.name == name);
-        let peer = known.ok_or_else(|| format!("no [[peer]] is called {name}"))?.id;
+        let peer = known.ok_or_else(|| self.unknown(name))?.id;
         self.next_echo = self.next_echo.wrapping_add(1);
         let sent = self.device.send_echo(peer, self.next_echo, size, now, out);
         sent.map_err(|reason| format!("nothing was sent to {name}: {}", reason.name()))?;
         Ok((self.next_echo, self.device.endpoint(peer)))
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names = self.peers.iter().map(|peer| &*peer.name);
+        let mend = match nearest(name, names.clone()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("the peers here are: {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        format!("no [[peer]] is called {name}\n  hint: {mend}")
     }
 
     /// Where each peer is, in the order of the configuration.

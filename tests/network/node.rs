@@ -14,7 +14,11 @@ use lockgate_tests::rig::{NodeProcess, lockgate_command, put};
 use serde_json::Value;
 
 mod forwarding;
+mod interface;
+mod ping;
+mod plain;
 mod policy;
+mod reload;
 
 /// The interface of each node.
 const TUN: &str = "lockgate0";

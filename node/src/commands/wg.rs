@@ -122,7 +122,7 @@ fn assemble(gate: Gate, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failu
         node,
         clock,
         udp: None,
-        tun: Some(Interface { tun, monitor, follow: Some(0) }),
+        tun: Some(Interface { tun, monitor, follow: Some(0), restore: None }),
         locals: Locals::new(poller, Vec::new()),
         entrances: Vec::new(),
         control: None,

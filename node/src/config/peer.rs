@@ -40,6 +40,8 @@ pub struct PeerLines {
     pub public_key: usize,
     /// Of `preshared_key`.
     pub preshared_key: usize,
+    /// Of `addresses`.
+    pub addresses: usize,
 }
 
 /// A peer that is known by name, and whole if nothing in it is wrong.
@@ -83,6 +85,7 @@ impl Reader<'_> {
                 name: table.line_of("name"),
                 public_key: table.line_of("public_key"),
                 preshared_key: table.line_of("preshared_key"),
+                addresses: table.line_of("addresses"),
             },
             public_key,
             endpoint,

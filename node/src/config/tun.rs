@@ -14,6 +14,17 @@ pub struct Tun {
     pub mtu: u16,
     /// Networks behind this host that it forwards for: their packets are judged as this node's own.
     pub networks: Vec<Prefix>,
+    /// Where its keys stand in the file.
+    pub lines: TunLines,
+}
+
+/// Lines of `[tun]`, counted from 1; the section's own for what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunLines {
+    /// Of `name`.
+    pub name: usize,
+    /// Of `mtu`.
+    pub mtu: usize,
 }
 
 impl Reader<'_> {
@@ -29,7 +40,8 @@ impl Reader<'_> {
         }
         let mtu = self.mtu(table).unwrap_or(USUAL_MTU);
         let networks = self.networks(table);
-        Some(Tun { name: name.to_owned(), mtu, networks })
+        let lines = TunLines { name: table.line_of("name"), mtu: table.line_of("mtu") };
+        Some(Tun { name: name.to_owned(), mtu, networks, lines })
     }
 
     fn networks(&mut self, table: &Table) -> Vec<Prefix> {

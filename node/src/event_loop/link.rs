@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use lockgate_proto::now::{Moment, Now};
 
-use super::EventLoop;
+use super::{EventLoop, Restore};
 use crate::machine::netlink::{Change, Monitor, Netlink};
+use crate::machine::tun::State;
 
 /// The monitor's token.
 pub(super) const MONITOR: u64 = 2;
@@ -19,7 +20,10 @@ pub(super) struct Link {
     pub(super) monitor: Option<Monitor>,
     /// The port to listen on while the interface is up; `None` where the tunnel is always open.
     pub(super) follow: Option<u16>,
+    restore: Option<Restore>,
     is_up: bool,
+    /// Some interface was down for a moment since the last look: it may have been this one.
+    fell: bool,
     mtu: u32,
     next: Moment,
     /// Addresses or routes have changed since the ways to the peers were looked at.
@@ -28,8 +32,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) const fn new(monitor: Option<Monitor>, follow: Option<u16>, now: Moment) -> Self {
-        Self { monitor, follow, is_up: false, mtu: 0, next: now, ways_changed: false, ways_next: now }
+    pub(super) fn new(
+        monitor: Option<Monitor>,
+        follow: Option<u16>,
+        restore: Option<Restore>,
+        now: Moment,
+    ) -> Self {
+        // Whoever can restore it has just set it up.
+        let is_up = restore.is_some();
+        let (fell, ways_changed) = (false, false);
+        Self { monitor, follow, restore, is_up, fell, mtu: 0, next: now, ways_changed, ways_next: now }
     }
 
     /// Whether the interface was up when it was last looked at.
@@ -44,10 +56,11 @@ impl Link {
 
     /// Takes what the monitor tells.
     fn drain(&mut self, now: Moment) {
-        let ways = &mut self.ways_changed;
-        let drained = self.monitor.as_mut().map(|monitor| {
+        let Self { monitor, ways_changed: ways, fell, .. } = self;
+        let drained = monitor.as_mut().map(|monitor| {
             monitor.drain(&mut |change| {
                 *ways |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
+                *fell |= matches!(change, Change::LinkDown(_) | Change::Lost);
             })
         });
         if let Some(Err(error)) = drained {
@@ -55,6 +68,25 @@ impl Link {
             self.monitor = None;
         }
         self.next = now;
+    }
+
+    /// The interface of a node that was down has lost what it was given.
+    fn note_state(&mut self, was_up: bool, state: &State) {
+        let fell = std::mem::take(&mut self.fell) || !was_up;
+        let Some(restore) = &mut self.restore else { return };
+        match (was_up, state.up) {
+            (true, false) if state.exists => {
+                tracing::warn!(interface = %state.name, "interface down: no packet crosses, messages do");
+            }
+            (false, true) => tracing::info!(interface = %state.name, "interface up"),
+            _ => {}
+        }
+        if fell
+            && state.up
+            && let Err(error) = restore()
+        {
+            tracing::warn!(interface = %state.name, "addresses and routes are not all back: {error}");
+        }
     }
 }
 
@@ -114,12 +146,13 @@ impl EventLoop {
         }
         let follow = link.follow;
         let was_up = std::mem::replace(&mut link.is_up, state.up);
+        link.note_state(was_up, &state);
         if ways {
             self.look_at_ways();
         }
         let Some(port) = follow else { return };
         if was_up != state.up {
-            tracing::info!(interface = %state.name, up = state.up, "interface");
+            tracing::info!(interface = %state.name, "interface {}", if state.up { "up" } else { "down" });
         }
         match (state.up, self.network.port()) {
             (true, None) => self.open_tunnel(port, now),

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage,
-    NetlinkPayload, Nla,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer,
+    NetlinkMessage, NetlinkPayload, Nla,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoTun, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
@@ -166,11 +166,12 @@ impl Netlink {
         self.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE, task)
     }
 
-    /// Sends what goes to `destination/bits` to the interface, in the main table; a route of the same destination and
-    /// metric is replaced, whichever interface it has. `metric` `None`: the kernel's own.
+    /// Sends what goes to `destination/bits` to the interface, in the main table; it may do so already. `metric` `None`:
+    /// the kernel's own.
     ///
     /// # Errors
-    /// As [`Netlink::set_admin`], and while the interface is down.
+    /// As [`Netlink::set_admin`], while the interface is down, and where another interface has a route of this destination
+    /// and metric: it stays, for it may be the way to the peers.
     pub fn add_route(
         &mut self,
         interface: &Interface,
@@ -193,7 +194,35 @@ impl Netlink {
         ];
         message.attributes.extend(metric.map(RouteAttribute::Priority));
         let task = || format!("route {destination}/{bits} to {}", interface.name);
-        self.change(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE, task)
+        match self.request(
+            RouteNetlinkMessage::NewRoute(message.clone()),
+            NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
+            |_| {},
+        ) {
+            Err(Errno::EXIST) if self.has_route(&message) => Ok(()),
+            done => done.map_err(|errno| NetlinkError::new(task(), errno)),
+        }
+    }
+
+    /// Whether the kernel has this route, through this interface.
+    fn has_route(&mut self, wanted: &RouteMessage) -> bool {
+        let mut question = RouteMessage::default();
+        question.header.address_family = wanted.header.address_family;
+        let bits = wanted.header.destination_prefix_length;
+        let mut found = false;
+        let _ = self.request(RouteNetlinkMessage::GetRoute(question), NLM_F_DUMP, |answer| {
+            if let RouteNetlinkMessage::NewRoute(route) = answer {
+                // The kernel leaves the destination of a default route out.
+                let has = |attribute| {
+                    route.attributes.contains(attribute)
+                        || (bits == 0 && matches!(attribute, RouteAttribute::Destination(_)))
+                };
+                found |= route.header.table == wanted.header.table
+                    && route.header.destination_prefix_length == bits
+                    && wanted.attributes.iter().all(has);
+            }
+        });
+        found
     }
 
     /// The addresses of the interface and the bits of their networks, in the kernel's order: IPv4 first, the primary

@@ -50,8 +50,8 @@ pub struct PeerStatus {
     pub received: u64,
     /// Authentic data packets received, keepalives included.
     pub received_packets: u64,
-    /// Data packets that the peer sent and that never arrived: counters that the replay window has left behind, or that
-    /// were missing when their session was dropped. Some may still have come and been refused as too old.
+    /// Data packets that the peer sent and that have not arrived, though later ones have: gaps in its counters. One that
+    /// comes late, while its session lasts, is taken off again; one that came too late to be accepted is not.
     pub lost: u64,
     /// Bytes of datagrams sent.
     pub sent: u64,

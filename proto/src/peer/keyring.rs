@@ -54,10 +54,10 @@ impl Keyring {
         Some(session.local)
     }
 
-    /// How many packets of the other side were lost, on all sessions there ever were.
+    /// How many packets of the other side have not arrived so far, on all sessions there ever were.
     pub fn lost(&self) -> u64 {
         let sessions = [&self.previous, &self.current, &self.next];
-        sessions.into_iter().flatten().fold(self.lost, |sum, session| sum.saturating_add(session.lost()))
+        sessions.into_iter().flatten().fold(self.lost, |sum, session| sum.saturating_add(session.missing()))
     }
 
     /// Whether a session waits that was made at `since` or later.

@@ -119,12 +119,7 @@ impl Session {
         Ok(payload)
     }
 
-    /// How many packets of the other side are taken for lost.
-    pub const fn lost(&self) -> u64 {
-        self.window.lost()
-    }
-
-    /// How many packets of the other side did not arrive, if none that is missing will.
+    /// How many packets of the other side have not arrived so far, though later ones have.
     pub const fn missing(&self) -> u64 {
         self.window.missing()
     }

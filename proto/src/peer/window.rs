@@ -15,13 +15,12 @@ pub struct Window {
     next: u64,
     seen: [u64; WORDS],
     accepted: u64,
-    lost: u64,
 }
 
 impl Window {
     /// Nothing was seen.
     pub const fn new() -> Self {
-        Self { next: 0, seen: [0; WORDS], accepted: 0, lost: 0 }
+        Self { next: 0, seen: [0; WORDS], accepted: 0 }
     }
 
     /// Whether `counter` is new. Asked before the packet is opened: cheap, and changes nothing.
@@ -45,29 +44,18 @@ impl Window {
         true
     }
 
-    /// How many counters the window has left behind that were never seen.
-    pub const fn lost(&self) -> u64 {
-        self.lost
-    }
-
-    /// How many counters up to the highest were never seen: what is lost when nothing more will come.
+    /// How many counters up to the highest were not seen so far: what is lost, but for the few that are still under way.
     pub const fn missing(&self) -> u64 {
         self.next - self.accepted
     }
 
-    /// Clears the words that the window moves over, and counts what they lack.
+    /// Clears the words that the window moves over.
     fn advance(&mut self, counter: u64) {
         let first = self.next.div_ceil(WORD_BITS);
         let last = counter / WORD_BITS;
-        let wrapped = first + WORDS as u64;
-        for index in first..=last.min(wrapped - 1) {
-            let seen = core::mem::take(&mut self.seen[(index % WORDS as u64) as usize]);
-            if index >= WORDS as u64 {
-                self.lost += u64::from(seen.count_zeros());
-            }
+        for index in first..=last.min(first + WORDS as u64 - 1) {
+            self.seen[(index % WORDS as u64) as usize] = 0;
         }
-        // Words that were jumped over as a whole.
-        self.lost += (last + 1).saturating_sub(wrapped) * WORD_BITS;
         self.next = counter.saturating_add(1);
     }
 }
@@ -135,24 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn what_the_window_leaves_behind_unseen_is_lost() {
+    fn what_was_not_seen_is_missing_until_it_comes() {
         let mut window = Window::new();
         for counter in (0..1_000).filter(|counter| counter % 10 != 3) {
             window.accept(counter);
         }
-        assert_eq!((window.lost(), window.missing()), (0, 100), "it may still come");
+        assert_eq!(window.missing(), 100);
         window.accept(3);
-        assert_eq!((window.lost(), window.missing()), (0, 99));
-        // The first word, 0 to 63, leaves; 13, 23, 33, 43, 53 and 63 were not seen.
+        assert_eq!(window.missing(), 99);
         window.accept(WINDOW);
-        assert_eq!((window.lost(), window.missing()), (6, 99 + WINDOW - 1_000));
-        // All that was and some that never was in the window.
+        assert_eq!(window.missing(), 99 + WINDOW - 1_000);
         window.accept(WINDOW * 10);
-        let kept = WINDOW * 10 / WORD_BITS + 1 - WORDS as u64;
-        assert_eq!(window.lost(), kept * WORD_BITS - 902);
         assert_eq!(window.missing(), WINDOW * 10 + 1 - 903);
-        window.accept(u64::MAX - 1);
-        assert!(window.lost() <= window.missing() && window.lost() > u64::MAX - WINDOW * 11);
     }
 
     #[test]
@@ -175,8 +157,7 @@ mod tests {
             }
             newest = newest.max(counter);
             if step % 10_000 == 0 {
-                let edge = ((newest / WORD_BITS + 1) * WORD_BITS).saturating_sub(WINDOW);
-                assert_eq!(window.lost(), edge - accepted.range(..edge).count() as u64, "step {step}");
+                assert_eq!(window.missing(), newest + 1 - accepted.len() as u64, "step {step}");
             }
         }
     }

@@ -27,6 +27,21 @@ impl NetlinkError {
     pub fn is_absent(&self) -> bool {
         Errno::from_io_error(&self.source) == Some(Errno::NODEV)
     }
+
+    /// What is wanted is taken by another.
+    pub fn is_taken(&self) -> bool {
+        Errno::from_io_error(&self.source) == Some(Errno::EXIST)
+    }
+
+    /// What is wrong, without the mend.
+    pub fn problem(&self) -> String {
+        format!("cannot {}: {}", self.task, self.reason)
+    }
+
+    /// The mend alone.
+    pub fn mend(&self) -> &'static str {
+        self.mend
+    }
 }
 
 fn explain(errno: Errno) -> (String, &'static str) {
@@ -43,6 +58,10 @@ fn explain(errno: Errno) -> (String, &'static str) {
         Errno::NETUNREACH => (
             "the kernel sees no way over this interface",
             "set the interface up and give it an address first",
+        ),
+        Errno::EXIST => (
+            "another interface has a route of this destination",
+            "give the peer other addresses, or remove that route first (`ip route`)",
         ),
         Errno::OPNOTSUPP | Errno::AFNOSUPPORT => (
             "this kernel does not have it (IPv6 may be switched off)",

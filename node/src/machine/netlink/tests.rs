@@ -101,6 +101,24 @@ fn addresses_and_routes_may_be_there_already() {
 }
 
 #[test]
+fn a_route_of_another_interface_stays() {
+    in_private_network(|| {
+        let (_tun, mut netlink, interface) = device();
+        netlink.set_admin(&interface, Admin::Up).unwrap();
+        ip("link set lo up");
+        for route in ["10.66.0.0/16", "0.0.0.0/0", "fd66::/48"] {
+            ip(&format!("route add {route} dev lo"));
+            let error = netlink.add_route(&interface, prefix(route), None).unwrap_err();
+            assert!(
+                error.is_taken() && error.to_string().contains("another interface has a route"),
+                "{error}"
+            );
+        }
+        assert!(!(shown("-4 route") + &shown("-6 route")).contains("proto static"));
+    });
+}
+
+#[test]
 fn a_route_needs_an_interface_that_is_up() {
     in_private_network(|| {
         let (_tun, mut netlink, interface) = device();

@@ -13,9 +13,19 @@ pub struct TunError {
     device: String,
     reason: String,
     mend: &'static str,
+    at_fault: AtFault,
     /// What the system said, if it was asked.
     #[source]
     source: Option<io::Error>,
+}
+
+/// What would have to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtFault {
+    /// The name that was asked for.
+    Name,
+    /// This system, or our rights on it.
+    System,
 }
 
 const CHOOSE: &str = "choose a name of 1 to 15 bytes such as `wg0`, or `wg%d` for the first free number";
@@ -30,7 +40,24 @@ const HANDED: &str = "hand over a descriptor of /dev/net/tun after TUNSETIFF wit
 impl TunError {
     fn new(device: &str, reason: impl Into<String>, mend: &'static str, errno: Option<Errno>) -> Self {
         let device = if device.is_empty() { String::new() } else { format!(" {device:?}") };
-        Self { device, reason: reason.into(), mend, source: errno.map(Into::into) }
+        let at_fault =
+            if [CHOOSE, OTHER_NAME, PLAIN].contains(&mend) { AtFault::Name } else { AtFault::System };
+        Self { device, reason: reason.into(), mend, at_fault, source: errno.map(Into::into) }
+    }
+
+    /// Whether another name would do.
+    pub fn is_about_the_name(&self) -> bool {
+        self.at_fault == AtFault::Name
+    }
+
+    /// What is wrong, without the mend.
+    pub fn problem(&self) -> String {
+        format!("cannot open the TUN device{}: {}", self.device, self.reason)
+    }
+
+    /// The mend alone.
+    pub fn mend(&self) -> &'static str {
+        self.mend
     }
 
     /// The name is none.
