@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use lockgate::config::Config;
+use lockgate_proto::discard::Discard;
 use lockgate_proto::document::Mistake;
 use lockgate_proto::policy::Policy;
+use lockgate_proto::script::Script;
 
 /// What stands before an example of lockgate.toml that has no `[node]`.
 const NODE: &str = r#"[node]
@@ -39,7 +41,13 @@ fn document(name: &str) -> String {
 }
 
 fn examples(text: &str) -> Vec<&str> {
-    let blocks = text.split("```toml\n").skip(1);
+    blocks(text, "toml")
+}
+
+/// The blocks of a kind.
+fn blocks<'t>(text: &'t str, kind: &str) -> Vec<&'t str> {
+    let fence = format!("```{kind}\n");
+    let blocks = text.split(fence.as_str()).skip(1);
     blocks.map(|block| block.split_once("```").expect("the block ends").0).collect()
 }
 
@@ -75,11 +83,43 @@ fn every_example_of_a_policy_is_valid() {
 }
 
 #[test]
+fn what_the_readme_adds_for_packets_is_valid() {
+    let text = document("../README.md");
+    let examples = examples(&text);
+    let beginning = |with: &str| {
+        let found = examples.iter().find(|example| example.starts_with(with));
+        *found.unwrap_or_else(|| panic!("no example begins with {with}"))
+    };
+    let read = Config::parse("README.md", &config_of(beginning("[tun]")), Path::new("/etc/lockgate"));
+    assert!(read.is_ok_and(|config| config.tun.is_some() && config.warnings.is_empty()));
+    let read = Policy::parse("README.md", &format!("{POLICY}{}", beginning("[[allow]]")));
+    assert!(read.is_ok_and(|policy| policy.warnings.is_empty()));
+}
+
+#[test]
+fn every_example_of_flow_rules_compiles() {
+    let text = document("policy.md");
+    let examples = blocks(&text, "rules");
+    for example in &examples {
+        assert!(Script::compile(example).is_ok(), "{example}\n{:#?}", Script::compile(example));
+    }
+    assert!(!examples.is_empty(), "docs/policy.md shows no flow rules: the test is blind");
+}
+
+#[test]
+fn every_reason_to_discard_is_described() {
+    let text = document("operations.md");
+    for reason in Discard::ALL {
+        assert!(text.contains(&format!("`{}`", reason.name())), "`{}` is not described", reason.name());
+    }
+}
+
+#[test]
 fn every_key_is_described() {
-    let mut config = format!("zzzzzz = 1\n{NODE}zzzzzz = 1\n{PEER}zzzzzz = 1\n");
+    let mut config = format!("zzzzzz = 1\n{NODE}zzzzzz = 1\n{PEER}zzzzzz = 1\n[tun]\nzzzzzz = 1\n");
     config += "[[offer]]\nzzzzzz = 1\n[[use]]\nzzzzzz = 1\n";
     let found = Config::parse("f", &config, Path::new("/")).expect_err("unknown keys");
-    described(&document("config.md"), &found, 4);
+    described(&document("config.md"), &found, 5);
     let policy = format!("zzzzzz = 1\n{POLICY}[service.a]\nzzzzzz = 1\n[[allow]]\nzzzzzz = 1\n");
     let found = Policy::parse("f", &policy).expect_err("unknown keys");
     described(&document("policy.md"), &found, 3);

@@ -160,4 +160,8 @@ fn the_readme_leads_from_nothing_to_two_nodes_that_carry_and_deny() {
     {
         assert!(status.contains(word), "{word} in {status}");
     }
+    let answered = walk.fine("south", "lockgate ping edge-north -c lockgate/lockgate.toml");
+    assert!(answered.contains("4 of 4 answered") && answered.contains("round trip"), "{answered}");
+    let peers = walk.fine("south", "lockgate peers -c lockgate/lockgate.toml");
+    assert!(peers.contains("edge-north") && peers.contains(" ago") && peers.contains("10.77.0.1"), "{peers}");
 }
