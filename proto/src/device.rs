@@ -34,6 +34,7 @@ pub use self::echo::{ECHO_FRAME, Echo, MIN_ECHO};
 pub use self::news::{Content, Event, LinkDatagram, Received};
 pub use self::payload::{DEFAULT_MTU, LINK_FRAME, LINK_OVERHEAD, max_link_datagram};
 pub use self::peers::{AddPeerError, PeerConfig, PeerStatus};
+pub use self::timeouts::MAX_WAKES;
 
 /// News that wait for [`Device::poll_event`] at most; then the oldest is lost.
 const MAX_EVENTS: usize = 1024;
@@ -103,7 +104,8 @@ impl Device {
         self.core.begin(peer, state, now, out)
     }
 
-    /// When to call [`Device::handle_timeout`] next, and why. Now and then it is early: what it was for has meanwhile happened.
+    /// When to call [`Device::handle_timeout`] next, and why: in the past, if a call left something to do. Now and then it is
+    /// early: what it was for has meanwhile happened.
     pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
         self.core.deadlines.first().map(|(moment, _, wake)| (*moment, *wake))
     }

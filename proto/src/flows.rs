@@ -12,7 +12,8 @@
 //!   Other ICMP is judged in its own direction, and has no answers.
 //! - ICMP errors pass only if they quote a packet that went the other way in a flow of the same peer, whatever the
 //!   rules say; redirects and source quenches count as other ICMP.
-//! - Later fragments pass if the first one passed, came before them, and they leave its header alone.
+//! - Later fragments pass if the first one passed, came before them, and they leave its headers alone: all up to the
+//!   end of the transport header.
 //! - What cannot be read is denied.
 //!
 //! Memory is bounded, time is looked at when something comes, and no call works for longer than a bounded while.
@@ -110,9 +111,9 @@ impl Flows {
         let packet = Packet { direction, peer, subject, now: millis(now) };
         let verdict = match subject.fragment {
             Fragment::Whole => self.judge_whole(&packet, ask),
-            Fragment::First { id } => {
+            Fragment::First { id, header } => {
                 let verdict = self.judge_whole(&packet, ask);
-                self.note_first(&packet, id, verdict);
+                self.note_first(&packet, id, header, verdict);
                 verdict
             }
             Fragment::Later { id, offset } => self.judge_later(&packet, id, offset),
@@ -254,11 +255,10 @@ impl Flows {
         }
     }
 
-    fn note_first(&mut self, packet: &Packet<'_>, id: u32, verdict: Verdict) {
+    fn note_first(&mut self, packet: &Packet<'_>, id: u32, header: u16, verdict: Verdict) {
         let Some(key) = Key::fragments(packet.direction, packet.peer, packet.subject, id) else {
             return;
         };
-        let header = if packet.is_tcp() { TCP_HEADER } else { SHORTEST_HEADER };
         match verdict.passes() {
             true => self.fragments.pass(&key, header, self.generation, packet.now),
             false => self.fragments.stop(&key),
@@ -313,11 +313,6 @@ fn millis(now: Now) -> u64 {
     let since = now.instant.since_epoch();
     since.as_secs().saturating_mul(1000).saturating_add(u64::from(since.subsec_millis()))
 }
-
-/// Without options; ports, sequence numbers and flags stand there.
-const TCP_HEADER: u16 = 20;
-/// Of UDP and of an ICMP echo.
-const SHORTEST_HEADER: u16 = 8;
 
 #[cfg(test)]
 mod fairness;

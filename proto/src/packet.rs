@@ -60,6 +60,9 @@ pub enum Fragment {
     First {
         /// The identification that all parts share (16 bits in IPv4).
         id: u32,
+        /// How many bytes of what was cut are the first part's alone, up to the end of the transport header without options:
+        /// in IPv6 other headers may stand between. A part that begins before that overwrites what was judged.
+        header: u16,
     },
     /// Another part: no transport header, no ports.
     Later {
@@ -74,8 +77,19 @@ impl Fragment {
     pub(crate) const fn new(id: u32, offset: u16, more: bool) -> Self {
         match (offset, more) {
             (0, false) => Self::Whole,
-            (0, true) => Self::First { id },
+            (0, true) => Self::First { id, header: 0 },
             _ => Self::Later { id, offset },
+        }
+    }
+
+    /// Of a first part, the same with a transport header that begins `before` bytes into what was cut.
+    fn with_header(self, before: usize, protocol: u8) -> Self {
+        match self {
+            Self::First { id, .. } => {
+                let end = before + least_header(protocol);
+                Self::First { id, header: u16::try_from(end).unwrap_or(u16::MAX) }
+            }
+            other => other,
         }
     }
 
@@ -215,7 +229,7 @@ fn headers_v4(packet: &[u8], extent: Extent) -> Option<Headers> {
         tos: header[1],
         hop_limit: header[8],
         protocol,
-        fragment,
+        fragment: fragment.with_header(0, protocol),
         transport: transport(protocol, ICMP, fragment, behind, extent),
         transport_at: header_len,
         end: packet.len(),
@@ -237,7 +251,7 @@ fn headers_v6(packet: &[u8], extent: Extent) -> Option<Headers> {
     };
     if let Some(last) = extensions::walk(packet) {
         headers.protocol = last.protocol;
-        headers.fragment = last.fragment;
+        headers.fragment = last.fragment.with_header(last.at - last.cut_at, last.protocol);
         headers.transport_at = last.at;
         if !last.is_steered {
             let behind = &packet[last.at..];
@@ -253,9 +267,9 @@ fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], extent: E
         return Transport::LaterFragment;
     }
     let least = match protocol {
-        TCP if extent == Extent::Whole => 20,
-        TCP | UDP => 8,
-        _ if protocol == icmp => 8,
+        TCP if extent == Extent::Quoted => 8,
+        TCP | UDP => least_header(protocol),
+        _ if protocol == icmp => least_header(protocol),
         _ => return Transport::Other(protocol),
     };
     if bytes.len() < least {
@@ -274,6 +288,12 @@ fn transport(protocol: u8, icmp: u8, fragment: Fragment, bytes: &[u8], extent: E
             Transport::Icmp { kind, code, id: has_id.then(|| word(bytes, 4)) }
         }
     }
+}
+
+/// How long a transport header is at least. What the rules look at stands within that: ports, TCP's flags, and an
+/// echo's identifier.
+const fn least_header(protocol: u8) -> usize {
+    if protocol == TCP { 20 } else { 8 }
 }
 
 /// The 16-bit word at `at`, which the caller knows to be there.

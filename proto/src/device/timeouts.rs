@@ -6,16 +6,23 @@ use crate::outbox::Outbox;
 use crate::peer::timers::Wake;
 use crate::peer::{Peer, Reach};
 
+/// The most wakes of one [`Device::handle_timeout`]: each may begin a handshake, which is two X25519, so that all together
+/// keep packets waiting for a millisecond or two.
+pub const MAX_WAKES: usize = 16;
+
 impl Device {
-    /// Does all that is due. Call it when [`Device::poll_timeout`] says so; calling it early or late does no harm.
+    /// Does what is due, but at most [`MAX_WAKES`] of it; as long as there is more, [`Device::poll_timeout`] stays due. Take
+    /// in packets between one call and the next: thousands of peers that do not answer must not hold up the one that does.
+    /// Calling it early or late does no harm.
     pub fn handle_timeout(&mut self, now: Now, out: &mut impl Outbox) {
-        while let Some((moment, id, _)) = self.core.deadlines.first().copied() {
-            if moment > now.instant {
+        for _ in 0..MAX_WAKES {
+            let first = self.core.deadlines.first().copied();
+            let Some((_, id, _)) = first.filter(|(moment, ..)| *moment <= now.instant) else {
                 return;
-            }
+            };
             let peer = self.peers.get_mut(&id).expect("deadlines only name live peers");
             self.core.unschedule(id, peer);
-            while let Some(wake) = peer.timers.take_due(now) {
+            if let Some(wake) = peer.timers.take_due(now) {
                 self.core.wake(id, peer, wake, now, out);
             }
             self.core.schedule(id, peer);

@@ -113,9 +113,8 @@ impl Model {
         let place = |id| (peer, direction, source, destination, id);
         match subject.fragment {
             Fragment::Whole => self.judge_whole(direction, peer, subject, now),
-            Fragment::First { id } => {
+            Fragment::First { id, header } => {
                 let passes = self.judge_whole(direction, peer, subject, now);
-                let header = if matches!(subject.transport, Transport::Tcp { .. }) { 20 } else { 8 };
                 self.fragments.remove(&place(id));
                 if passes {
                     self.fragments.insert(place(id), (now, self.generation, header));
@@ -258,8 +257,8 @@ fn random_packet(dice: &mut Dice) -> (Direction, u32, Subject) {
     let transport = random_transport(dice, source, destination);
     let id = dice.roll(3) as u32;
     let fragment = match dice.roll(12) {
-        0 => Fragment::First { id },
-        1 => Fragment::Later { id, offset: dice.pick(&[8, 16, 24, 1480]) },
+        0 => Fragment::First { id, header: dice.pick(&[8, 20, 28]) },
+        1 => Fragment::Later { id, offset: dice.pick(&[8, 16, 24, 32, 1480]) },
         _ => Fragment::Whole,
     };
     (direction, 1 + dice.roll(2) as u32, Subject { source, destination, transport, fragment })

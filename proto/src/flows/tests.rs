@@ -312,9 +312,10 @@ fn later_fragments_follow_the_first_and_leave_its_header_alone() {
     };
     let mut world = world(outwards);
     assert_eq!(world.judge(Out, later(1, 1480)), denied(Refusal::Fragment), "before the first");
-    assert_eq!(world.judge(Out, piece(Fragment::First { id: 1 }, udp(Out, 53))), OPENED);
-    assert_eq!(world.judge(Out, piece(Fragment::First { id: 2 }, tcp(Out, 22, SYN))), OPENED);
-    assert!(!world.judge(Out, piece(Fragment::First { id: 3 }, udp(Out, 54))).passes());
+    assert_eq!(world.judge(Out, piece(Fragment::First { id: 1, header: 8 }, udp(Out, 53))), OPENED);
+    assert_eq!(world.judge(Out, piece(Fragment::First { id: 2, header: 20 }, tcp(Out, 22, SYN))), OPENED);
+    assert!(world.judge(Out, piece(Fragment::First { id: 5, header: 36 }, tcp(Out, 22, SYN))).passes());
+    assert!(!world.judge(Out, piece(Fragment::First { id: 3, header: 8 }, udp(Out, 54))).passes());
     for (id, offset, passes) in [
         (1, 1480, true),
         (1, 8, true),
@@ -323,15 +324,18 @@ fn later_fragments_follow_the_first_and_leave_its_header_alone() {
         (2, 8, false),
         (2, 16, false),
         (3, 1480, false),
+        (5, 24, false),
+        (5, 32, false),
+        (5, 40, true),
     ] {
         assert_eq!(world.judge(Out, later(id, offset)).passes(), passes, "{id} at {offset}");
     }
     assert!(!world.judge_from(2, Out, later(1, 1480)).passes(), "another peer");
-    assert!(!world.judge(Out, piece(Fragment::First { id: 1 }, udp(Out, 54))).passes());
+    assert!(!world.judge(Out, piece(Fragment::First { id: 1, header: 8 }, udp(Out, 54))).passes());
     assert!(!world.judge(Out, later(1, 1480)).passes(), "the first was sent again, and denied");
     world.millis += 10_000;
     assert!(!world.judge(Out, later(2, 1480)).passes(), "late");
-    assert!(world.judge(Out, piece(Fragment::First { id: 4 }, udp(Out, 53))).passes());
+    assert!(world.judge(Out, piece(Fragment::First { id: 4, header: 8 }, udp(Out, 53))).passes());
     world.rules_changed(outwards);
     assert!(!world.judge(Out, later(4, 1480)).passes(), "other rules");
     assert!(world.judge(Out, piece(Fragment::First { id: 5 }, udp(Out, 53))).passes());

@@ -18,6 +18,8 @@ pub(super) struct End {
     pub(super) protocol: u8,
     /// Where it begins, from the first byte of the packet. Behind a later fragment's header begins no header at all.
     pub(super) at: usize,
+    /// Where that begins which fragmentation cuts: behind the fragment header, if there is one.
+    pub(super) cut_at: usize,
     pub(super) fragment: Fragment,
     /// A routing header still has places to visit: the destination of the packet is not the last one.
     pub(super) is_steered: bool,
@@ -28,8 +30,14 @@ pub(super) struct End {
 /// Walks a packet of at least 40 bytes; `None` if the chain leaves it, or is longer than anyone needs, or out of order
 /// in a way that could hide something.
 pub(super) fn walk(packet: &[u8]) -> Option<End> {
-    let mut end =
-        End { protocol: packet[6], at: 40, fragment: Fragment::Whole, is_steered: false, is_bound: false };
+    let mut end = End {
+        protocol: packet[6],
+        at: 40,
+        cut_at: 40,
+        fragment: Fragment::Whole,
+        is_steered: false,
+        is_bound: false,
+    };
     let mut was_fragment = false;
     for step in 0..=MOST {
         let header = packet.get(end.at..)?;
@@ -46,6 +54,7 @@ pub(super) fn walk(packet: &[u8]) -> Option<End> {
             FRAGMENT => {
                 was_fragment = true;
                 end.fragment = fragment(header)?;
+                end.cut_at = end.at + 8;
                 8
             }
             _ => return Some(end),

@@ -296,7 +296,7 @@ fn fragments_are_told_apart() {
     for (place, fragment, has_ports) in [
         (0x0000, Fragment::Whole, true),
         (0x4000, Fragment::Whole, true),
-        (0x2000, Fragment::First { id }, true),
+        (0x2000, Fragment::First { id, header: 8 }, true),
         (0x2001, Fragment::Later { id, offset: 8 }, false),
         (0x0001, Fragment::Later { id, offset: 8 }, false),
         (0x1fff, Fragment::Later { id, offset: 0xfff8 }, false),
@@ -342,6 +342,31 @@ fn extension_headers_are_walked_and_nothing_hides_behind_them() {
     ] {
         let packet = Build { ip_options: chain, ..udp(6) }.packet();
         assert_eq!(parse(&packet).unwrap().transport, wanted, "{name}");
+    }
+}
+
+#[test]
+fn the_header_of_a_first_fragment_reaches_to_the_end_of_its_ports_behind_all_extension_headers() {
+    let options = |next: u8| vec![next, 0, 1, 4, 0, 0, 0, 0];
+    let long_options = |next: u8| [&[next, 1, 1, 12][..], &[0; 12]].concat();
+    let fragment = |next: u8| vec![next, 0, 0, 1, 0, 0, 0, 1];
+    for (name, protocol, chain, wanted) in [
+        ("none", UDP, [vec![44], fragment(UDP)].concat(), 8),
+        ("none", TCP, [vec![44], fragment(TCP)].concat(), 20),
+        ("before", TCP, [vec![60], options(44), fragment(TCP)].concat(), 20),
+        ("behind", UDP, [vec![44], fragment(60), options(UDP)].concat(), 16),
+        ("behind", TCP, [vec![44], fragment(60), long_options(TCP)].concat(), 36),
+        ("both", TCP, [vec![60], long_options(44), fragment(60), options(60), options(TCP)].concat(), 36),
+        ("of another protocol", 132, [vec![44], fragment(60), options(132)].concat(), 16),
+    ] {
+        let start = if protocol == TCP { tcp(6) } else { udp(6) };
+        let packet = Build { ip_options: chain, ..start }.packet();
+        let headers = parse(&packet).unwrap();
+        assert_eq!(headers.fragment, Fragment::First { id: 1, header: wanted }, "{name}, {protocol}");
+    }
+    for (first, header) in [(udp(4), 8), (tcp(4), 20)] {
+        let packet = Build { place: 0x2000, ip_options: vec![1; 8], ..first }.packet();
+        assert_eq!(parse(&packet).unwrap().fragment, Fragment::First { id: 77, header });
     }
 }
 

@@ -124,7 +124,7 @@ fn a_script_without_rules_drops_everything() {
 #[test]
 fn what_a_rule_asks_for_and_a_packet_does_not_say_drops_it() {
     let later = Subject { fragment: Fragment::Later { id: 1, offset: 8 }, ..v4(udp(1, 22)) };
-    let first = Subject { fragment: Fragment::First { id: 1 }, ..v4(udp(1, 22)) };
+    let first = Subject { fragment: Fragment::First { id: 1, header: 8 }, ..v4(udp(1, 22)) };
     let unread = [later, v4(Transport::Unparsed)];
     for text in
         ["accept dport 22;", "accept not dport 22;", "accept not ipprotocol tcp;", "drop sport 1; accept;"]

@@ -302,3 +302,31 @@ fn every_datagram_of_a_lossy_network_is_delivered_once_or_not_at_all() {
         room.assert_talks();
     }
 }
+
+#[test]
+fn a_crowd_that_is_due_at_once_lets_packets_flow_between() {
+    const CROWD: usize = 100;
+    let mut room = Room::connected();
+    for at in 0..CROWD {
+        let mut key = [9; 32];
+        key[0] = at as u8;
+        let config = PeerConfig {
+            public_key: PublicKey::from_bytes(key),
+            preshared_key: None,
+            endpoint: Some(SocketAddr::from(([198, 51, 100, at as u8], 51_820))),
+            keepalive: Some(secs(25)),
+        };
+        room.hosts[0].device.add_peer(config, room.now).unwrap();
+    }
+    let mut called = Vec::new();
+    while room.hosts[0].device.poll_timeout().is_some_and(|(due, _)| due <= room.now.instant) {
+        let Host { device, out, .. } = &mut room.hosts[0];
+        device.handle_timeout(room.now, out);
+        assert!(out.0.len() <= MAX_WAKES, "{} at once", out.0.len());
+        called.extend(out.0.drain(..).map(|(to, datagram)| (to, datagram.len())));
+        room.assert_talks();
+    }
+    let addresses: BTreeSet<_> = called.iter().map(|(to, _)| to).collect();
+    assert_eq!((called.len(), addresses.len()), (CROWD, CROWD), "each is called once");
+    assert!(called.iter().all(|(_, len)| *len == 148));
+}
