@@ -11,14 +11,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lockgate::event_loop::{EventLoop, Interface, Parts};
+use lockgate::event_loop::{End, EventLoop, Interface, Parts};
 use lockgate::machine::clock::Clock;
 use lockgate::machine::entropy;
 use lockgate::machine::locals::Locals;
 use lockgate::machine::poller::{Poller, Waker};
 use lockgate::machine::tun::{HEADER, Offloads, Tun};
 use lockgate::machine::udp::Udp;
-use lockgate::node::{Gate, Ingredients, Neighbour, Node};
+use lockgate::node::{Gate, Ingredients, Neighbour, Node, Territory};
 use lockgate_proto::device::PeerConfig;
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::packet::segment::Segments;
@@ -79,7 +79,7 @@ struct Side {
     waker: Waker,
     /// Gone: the loop stops.
     stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<std::io::Result<()>>>,
+    thread: Option<JoinHandle<std::io::Result<End>>>,
 }
 
 impl Drop for Side {
@@ -115,7 +115,10 @@ fn gate(own: usize, mode: &str, rules: &Arc<Rules>) -> Gate {
     match mode {
         "open" => Gate::Open,
         "rules" => Gate::Script(Script::compile(SCRIPT).expect("a script")),
-        _ => Gate::policy(NAMES[own].into(), rules.clone(), 7),
+        _ => {
+            let territory = Territory::new(vec![ADDRESSES[own].into()], Vec::new());
+            Gate::policy(NAMES[own].into(), territory, rules.clone(), 7)
+        }
     }
 }
 
@@ -152,7 +155,7 @@ fn side(own: usize, udp: Udp, other: std::net::SocketAddr, mode: &str) -> Side {
         node,
         clock,
         udp: Some(udp),
-        tun: Some(Interface { tun, monitor: None, follow: None }),
+        tun: Some(Interface { tun, monitor: None, follow: None, restore: None }),
         locals: Locals::new(poller, Vec::new()),
         entrances: Vec::new(),
         control: None,

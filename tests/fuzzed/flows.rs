@@ -187,7 +187,7 @@ fn packet(&[what, who, transport, ports, flags, fragment, more, _]: &[u8; 8]) ->
     };
     let id = (fragment >> 4 & 3).into();
     let fragment = match fragment & 15 {
-        0 => Fragment::First { id },
+        0 => Fragment::First { id, header: 8 },
         1 | 2 => Fragment::Later { id, offset: u16::from(more) * 8 },
         _ => Fragment::Whole,
     };

@@ -57,7 +57,7 @@ fn subject(bytes: &[u8]) -> Subject {
         _ => Transport::Unparsed,
     };
     let fragment = match fragment % 8 {
-        0 => Fragment::First { id: 7 },
+        0 => Fragment::First { id: 7, header: 8 },
         1 => Fragment::Later { id: 7, offset: 8 },
         _ => Fragment::Whole,
     };
