@@ -7,6 +7,7 @@ pub use denials::PacketDenial;
 pub use territory::Territory;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -147,17 +148,23 @@ impl Policed {
                 .note((from, to), asked, (News::First, now.instant), || passing_through(&headers, near, own));
             return Err(Discard::Transit);
         }
+        let mut opening = None;
         let ask = |question: &Question| {
             let (from, to) = between(question.direction);
             let asked = PacketQuestion { from, to, kind: question.kind };
+            opening = Some((question.direction, Opening::of(question)));
             if rules.permits(&asked).is_some() { Answer::Allow } else { Answer::Deny }
         };
         let subject = subject(&headers, packet);
         let Verdict::Deny(refusal, news) = flows.judge(direction, peer.number(), &subject, now, ask) else {
             return Ok(());
         };
-        let asked = (kind(headers.transport), Why::Refused(refusal));
-        denials.note((from, to), asked, (news, now.instant), || reason(&headers, refusal, rules, from, to));
+        // A flow that was withdrawn is told as it was opened, whichever of its packets came first: those that follow are
+        // refused by the rules like the first one of any other.
+        let (direction, opening) = opening.unwrap_or((direction, Opening::by(&headers)));
+        let known_as = if refusal == Refusal::Withdrawn { Refusal::Rules } else { refusal };
+        let ((from, to), asked) = (between(direction), (opening.kind, Why::Refused(known_as)));
+        denials.note((from, to), asked, (news, now.instant), || reason(&opening, refusal, rules, from, to));
         Err(Discard::Denied)
     }
 }
@@ -197,34 +204,55 @@ fn quoted(headers: Headers) -> Option<Quoted> {
     Some(Quoted { source: headers.source, destination: headers.destination, transport })
 }
 
+/// A packet that opens a flow, or would have.
+struct Opening {
+    kind: PacketKind,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl Opening {
+    const fn of(question: &Question) -> Self {
+        Self { kind: question.kind, source: question.source, destination: question.destination }
+    }
+
+    const fn by(headers: &Headers) -> Self {
+        let (source, destination) = (headers.source, headers.destination);
+        Self { kind: kind(headers.transport), source, destination }
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} to {}", self.kind, self.source, self.destination)
+    }
+}
+
 fn passing_through(headers: &Headers, near: IpAddr, own: &str) -> String {
+    let opening = Opening::by(headers);
     format!(
-        "{} from {} to {}: {near} is no address of {own}: it forwards for the networks under [tun] networks only",
-        kind(headers.transport),
-        headers.source,
-        headers.destination
+        "{opening}: {near} is no address of {own}: it forwards for the networks under [tun] networks only"
     )
 }
 
-fn reason(headers: &Headers, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {
-    let what = format!("{} from {} to {}", kind(headers.transport), headers.source, headers.destination);
-    let asked = kind(headers.transport);
+fn reason(opening: &Opening, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {
+    let judgement = || match rules.packet(&PacketQuestion { from, to, kind: opening.kind }) {
+        Err(denial) => denial.to_string(),
+        Ok(rule) => format!("the rules have changed just now: {rule}"),
+    };
     let why = match refusal {
-        Refusal::Rules => match rules.packet(&PacketQuestion { from, to, kind: asked }) {
-            Err(denial) => denial.to_string(),
-            Ok(rule) => format!("the rules have changed just now: {rule}"),
-        },
-        Refusal::Withdrawn => "the rule that let it through is gone".to_owned(),
+        Refusal::Rules => judgement(),
+        Refusal::Withdrawn => format!("the rule that let it through is gone: {}", judgement()),
         Refusal::NoConnection => "a TCP segment of no connection".to_owned(),
         Refusal::Unrelated => "an ICMP error about no packet that passed here".to_owned(),
         Refusal::Fragment => "a fragment of no packet that passed".to_owned(),
         Refusal::Unparsed => "it cannot be read down to its ports".to_owned(),
         Refusal::Full => "the table of flows is full".to_owned(),
     };
-    format!("{what}: {why}")
+    format!("{opening}: {why}")
 }
 
-fn kind(transport: Transport) -> PacketKind {
+const fn kind(transport: Transport) -> PacketKind {
     match transport {
         Transport::Tcp { destination, .. } => PacketKind::Tcp(destination),
         Transport::Udp { destination, .. } => PacketKind::Udp(destination),

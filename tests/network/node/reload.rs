@@ -68,7 +68,12 @@ fn assert_withdrawn(withdraw: impl FnOnce(&Hosts, &str)) {
 fn a_rule_that_the_sender_withdraws_ends_an_established_flow_within_a_second() {
     assert_withdrawn(|hosts, rules| {
         hosts.alpha.put_rules(rules);
-        hosts.alpha.node.await_denial(&["tcp:8081"]);
+        hosts.alpha.node.await_denial(&[
+            "\"from\":\"alpha\"",
+            "tcp:8081",
+            "the rule that let it through is gone",
+            "web",
+        ]);
         assert_eq!(hosts.alpha.count("/packets/flows/withdrawn"), 1);
     });
 }
@@ -77,7 +82,12 @@ fn a_rule_that_the_sender_withdraws_ends_an_established_flow_within_a_second() {
 fn a_rule_that_the_receiver_withdraws_ends_an_established_flow_within_a_second() {
     assert_withdrawn(|hosts, rules| {
         hosts.beta.put_rules(rules);
-        hosts.beta.node.await_denial(&["tcp:8081"]);
+        hosts.beta.node.await_denial(&[
+            "\"from\":\"alpha\"",
+            "tcp:8081",
+            "the rule that let it through is gone",
+            "web",
+        ]);
         assert_eq!(hosts.beta.count("/packets/flows/withdrawn"), 1);
     });
 }
