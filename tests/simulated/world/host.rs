@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate::node::{Event, Gate, Ingredients, Neighbour, Node};
+use lockgate::node::{Event, Gate, Ingredients, Neighbour, Node, Territory};
 use lockgate_broker::apps::AppId;
 use lockgate_broker::broker::Door;
 use lockgate_broker::services::{Offer, Reach, Use};
@@ -259,7 +259,10 @@ fn build(
     });
     let rules = rules(&plan.policy);
     let gate = match plan.tun {
-        Some(_) => Gate::policy(plan.name.into(), rules.clone(), random.next().into()),
+        Some(address) => {
+            let territory = Territory::new(vec![address], Vec::new());
+            Gate::policy(plan.name.into(), territory, rules.clone(), random.next().into())
+        }
         None => Gate::NoTun,
     };
     let ingredients = Ingredients {
