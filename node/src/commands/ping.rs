@@ -38,9 +38,9 @@ pub(super) fn run(options: &Ping, common: &Common) -> Result<(), Failure> {
     };
     let report = tally.report(peer, &policy);
     if common.json {
-        print(&report)?
+        print(&report)?;
     } else {
-        print(summary(&report))?
+        print(summary(&report))?;
     }
     if tally.answered.is_empty() { Err(Failure::Reported) } else { Ok(()) }
 }

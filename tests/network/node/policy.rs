@@ -43,7 +43,8 @@ fn a_port_without_a_rule_is_denied_counted_and_told_with_the_nearest_rule() {
     assert!(hosts.alpha.count("/discards/denied") > before);
     hosts.alpha.node.await_line("packets denied");
     let said = super::stdout(&hosts.alpha.lockgate(&["status"]));
-    assert!(said.contains("DENIED") && said.contains("tcp:8081"), "{said}");
+    assert!(said.contains("DENIED") && said.contains("tcp:8081 from alpha to beta"), "{said}");
+    assert!(said.contains("packets  lockgate0: ") && !said.contains(" 0 packets denied"), "{said}");
     // The other direction of an allowed port is not allowed with it.
     assert!(!connects(&hosts.beta.namespace, hosts.alpha.at(OPEN), IN_VAIN));
     hosts.beta.node.await_denial(&["tcp:8080", "beta"]);
