@@ -113,7 +113,7 @@ impl Reader<'_> {
         let name = node.as_ref().map_or("", |node| node.name.as_str());
         let addresses = node.as_ref().map_or(&[][..], |node| node.addresses.as_slice());
         let peers = self.peers(root, name, addresses);
-        let tun = self.tun(root);
+        let tun = self.tun(root, &peers);
         let offers = self.offers(root);
         let uses = self.uses(root, name, &peers);
         self.refuse_shared_endpoints(&offers, &uses);

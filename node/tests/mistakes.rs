@@ -77,7 +77,7 @@ const OWN_PUBLIC: &str = "pOCSkrZRwni5dyxWn1+puxPZBrRqtoyd+dwrRAn4ogk=";
 
 /// A line of [`CONFIG`], what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const IN_CONFIG: [(usize, &str, &str, &str, &str); 64] = [
+const IN_CONFIG: [(usize, &str, &str, &str, &str); 67] = [
     (2, "", "node.name", "missing", "name = \"edge-north\""),
     (2, "name = \"edge north\"", "node.name", "cannot name a node", "letters"),
     (2, "name = 7", "node.name", "text in quotes is wanted", "text in quotes"),
@@ -101,6 +101,9 @@ const IN_CONFIG: [(usize, &str, &str, &str, &str); 64] = [
     (7, "[tun]\nmtu = 576", "tun.mtu", "no tunnel has this MTU", "1420 crosses"),
     (7, "[tun]\nmtu = 65476", "tun.mtu", "no tunnel has this MTU", "1280 to 65475"),
     (7, "[tun]\nmtu = \"1420\"", "tun.mtu", "a number is wanted", "write a number"),
+    (7, "[tun]\nnetworks = [\"10.88.0.1/16\"]", "tun.networks", "bits set behind its prefix", "10.88.0.0/16"),
+    (7, "[tun]\nnetworks = [\"lan\"]", "tun.networks", "is not an address or a prefix", "10.77.0.0/24"),
+    (7, "[tun]\nnetworks = [\"10.77.1.0/24\"]", "tun.networks", "10.77.1.0/24 is the peer edge-west's", "keep it"),
     (7, "[tun]\naddress = \"10.0.0.1\"", "tun.address", "unknown key", "known keys are"),
     (7, "spin = \"50us\"\n[nodes]\n", "nodes", "unknown key", "`node`"),
     (9, "", "peer.name", "missing", "edge-south"),

@@ -46,6 +46,7 @@ fn screen(status: &Value) -> String {
             "policy  none: nothing passes. Name one with  policy = \"policy.toml\"  under [node]".into(),
         );
     }
+    lines.extend(packets(status));
     lines.push(String::new());
     lines.push(format!(
         "{:<20} {:<12} {:<24} {:>12} {:>12} {:>12}",
@@ -71,6 +72,20 @@ fn screen(status: &Value) -> String {
         lines.extend(advice);
     }
     lines.join("\n")
+}
+
+/// The interface, where there is one.
+fn packets(status: &Value) -> Option<String> {
+    let (tun, flows) = (status["tun"].as_object()?, &status["packets"]["flows"]);
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let refused = number(&status["discards"]["denied"]) + number(&status["discards"]["transit"]);
+    Some(format!(
+        "packets  {}: {} to the peers, {} from them, {} flows now, {refused} packets denied",
+        text(&tun["name"]),
+        bytes(&tun["read_bytes"]),
+        bytes(&tun["written_bytes"]),
+        number(&flows["now"]),
+    ))
 }
 
 fn peer(peer: &Value) -> String {

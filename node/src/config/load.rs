@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lockgate_proto::document::{MAX_TEXT, Mistake, Mistakes};
 use lockgate_proto::keys::{PresharedKey, PrivateKey};
-use lockgate_proto::policy::Policy;
+use lockgate_proto::policy::{Allow, Policy, TagExpr, Target};
 use lockgate_proto::rules::Rules;
 
 use super::{Config, Peer, check};
@@ -173,6 +173,26 @@ fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
 }
 
 fn warnings(config: &Config, policy: Option<&Policy>) -> Vec<Mistake> {
-    let policy = policy.map_or(&[][..], |policy| &policy.warnings);
-    config.warnings.iter().chain(policy).cloned().collect()
+    let of_policy = policy.map_or(&[][..], |policy| &policy.warnings);
+    let idle = policy.and_then(|policy| idle_interface(config, policy));
+    config.warnings.iter().chain(of_policy).cloned().chain(idle).collect()
+}
+
+/// An interface that no rule lets a packet cross: whoever wrote `[tun]` will wonder.
+fn idle_interface(config: &Config, policy: &Policy) -> Option<Mistake> {
+    let tun = config.tun.as_ref()?;
+    let is = |set: &TagExpr, name: &str| policy.node(name).is_some_and(|tags| set.matches(name, tags));
+    let lets_pass = |allow: &Allow| {
+        let Target::Packets(target) = &allow.to else { return false };
+        let from_to = |from: &str, to: &str| is(&allow.from, from) && is(&target.to, to);
+        config.peers.iter().any(|peer| from_to(&config.name, &peer.name) || from_to(&peer.name, &config.name))
+    };
+    if policy.allows.iter().any(lets_pass) {
+        return None;
+    }
+    let mut warnings = Mistakes::new(&config.file);
+    let problem = format!("{} lets no IP packet pass between this node and its peers", policy.file);
+    let mend = "add an [[allow]] there with  to = \"role=… tcp:22\" , or leave [tun] out";
+    warnings.note(tun.lines.name, "tun", problem, mend);
+    warnings.into_list().pop()
 }

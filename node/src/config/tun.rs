@@ -2,6 +2,7 @@
 
 use lockgate_proto::document::{Table, quoted};
 
+use super::peer::Draft;
 use super::prefix::parse;
 use super::{Prefix, Reader};
 
@@ -28,7 +29,7 @@ pub struct TunLines {
 }
 
 impl Reader<'_> {
-    pub(super) fn tun(&mut self, root: &Table) -> Option<Tun> {
+    pub(super) fn tun(&mut self, root: &Table, peers: &[Draft]) -> Option<Tun> {
         root.entry("tun")?;
         let table = root.table("tun", self.mistakes)?;
         table.only(&KNOWN, self.mistakes);
@@ -39,19 +40,26 @@ impl Reader<'_> {
             table.note("name", problem, mend, self.mistakes);
         }
         let mtu = self.mtu(table).unwrap_or(USUAL_MTU);
-        let networks = self.networks(table);
+        let networks = self.networks(table, peers);
         let lines = TunLines { name: table.line_of("name"), mtu: table.line_of("mtu") };
         Some(Tun { name: name.to_owned(), mtu, networks, lines })
     }
 
-    fn networks(&mut self, table: &Table) -> Vec<Prefix> {
+    fn networks(&mut self, table: &Table, peers: &[Draft]) -> Vec<Prefix> {
         if table.entry("networks").is_none() {
             return Vec::new();
         }
         let mut networks = Vec::new();
         for text in table.texts("networks", self.mistakes).unwrap_or_default() {
             match parse(text.value) {
-                Ok(network) => networks.push(network),
+                Ok(network) => {
+                    let whole = peers.iter().filter_map(|peer| peer.whole.as_ref());
+                    if let Some(peer) = whole.into_iter().find(|peer| peer.addresses.contains(&network)) {
+                        let problem = format!("{network} is the peer {}'s", peer.name);
+                        self.mistakes.note(text.line, "tun.networks", problem, "keep it with one of the two");
+                    }
+                    networks.push(network);
+                }
                 Err((problem, mend)) => {
                     let problem = format!("{} {problem}", quoted(text.value));
                     self.mistakes.note(text.line, "tun.networks", problem, mend);

@@ -67,6 +67,42 @@ fn a_killed_node_leaves_no_interface_and_starts_again() {
     }
 }
 
+/// A node that has forgotten its flows takes a segment for the first of one, where the rules allow its direction.
+#[test]
+fn an_established_flow_outlives_a_restart_of_either_node() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let mut hosts = Hosts::start(&lab, &Plan::default());
+    let flow = Flow::start_at(&hosts.alpha.namespace, &hosts.beta.namespace, hosts.beta.at(OPEN));
+    flow.advance("before", 1 << 20);
+    hosts.beta.node.kill();
+    hosts.beta.node.restart();
+    flow.advance("after the receiver's restart", 1 << 20);
+    hosts.alpha.node.kill();
+    hosts.alpha.node.restart();
+    flow.advance("after the sender's restart", 1 << 20);
+    flow.finish();
+    hosts.assert_no_errors();
+}
+
+/// An administrator's: it stays when the node goes, and the node takes it over again.
+#[test]
+fn a_persistent_interface_is_taken_over_and_left_behind() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let Lone { namespace, _peer, config } = Lone::new(&lab);
+    namespace.ip(&format!("tuntap add dev {TUN} mode tun"));
+    let mut node = NodeProcess::spawn("alpha", &config, Some(namespace.name().to_owned()));
+    node.await_ready();
+    for run in 0..2 {
+        assert!(namespace.ip(&format!("address show dev {TUN}")).contains("10.77.0.1/32"), "run {run}");
+        assert!(namespace.ip("route get 10.77.0.2").contains(&format!("dev {TUN}")), "run {run}");
+        node.terminate();
+        assert!(node.await_exit(SOON).success());
+        assert!(namespace.try_ip(&format!("link show dev {TUN}")).is_ok(), "it is not ours to delete");
+        node.restart();
+    }
+    node.assert_no_errors();
+}
+
 #[test]
 fn a_deleted_interface_ends_the_node_with_an_error() {
     let Some(lab) = Lab::open(&[]) else { return };

@@ -20,6 +20,8 @@ const IN_VAIN: Duration = Duration::from_millis(500);
 fn an_allowed_tcp_flow_passes_with_its_answers_over_both_families() {
     let Some(lab) = Lab::open(&[]) else { return };
     let hosts = Hosts::start(&lab, &Plan::default());
+    let check = super::stdout(&hosts.alpha.lockgate(&["check"]));
+    assert!(check.contains(": ok: 1 peers") && !check.contains("warning"), "{check}");
     for address in hosts.beta.inner() {
         let flow = Flow::start_at(&hosts.alpha.namespace, &hosts.beta.namespace, (address, OPEN).into());
         flow.advance("an allowed flow", STREAM);
@@ -43,7 +45,8 @@ fn a_port_without_a_rule_is_denied_counted_and_told_with_the_nearest_rule() {
     assert!(hosts.alpha.count("/discards/denied") > before);
     hosts.alpha.node.await_line("packets denied");
     let said = super::stdout(&hosts.alpha.lockgate(&["status"]));
-    assert!(said.contains("DENIED") && said.contains("tcp:8081"), "{said}");
+    assert!(said.contains("DENIED") && said.contains("tcp:8081 from alpha to beta"), "{said}");
+    assert!(said.contains("packets  lockgate0: ") && !said.contains(" 0 packets denied"), "{said}");
     // The other direction of an allowed port is not allowed with it.
     assert!(!connects(&hosts.beta.namespace, hosts.alpha.at(OPEN), IN_VAIN));
     hosts.beta.node.await_denial(&["tcp:8080", "beta"]);
@@ -100,6 +103,24 @@ fn a_udp_range_ends_where_it_says_and_big_datagrams_cross_in_fragments() {
     hosts.assert_no_errors();
 }
 
+/// Nobody listens there: the host's own complaint belongs to the flow that it is about, and needs no rule.
+#[test]
+fn an_icmp_error_about_an_allowed_flow_passes_back() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let voice = "[[allow]]\nid = \"voice\"\nfrom = \"role=edge\"\nto = \"role=centre udp:5000-5010\"\nwhy = \"the test\"\n";
+    let hosts = Hosts::start(&lab, &Plan { policy: Some(voice), ..Plan::default() });
+    for address in hosts.beta.inner() {
+        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = hosts.alpha.namespace.enter(|| std::net::UdpSocket::bind(any)).expect("any port");
+        socket.connect((address, 5003)).expect("a route");
+        socket.set_read_timeout(Some(IN_VAIN * 10)).expect("a valid time");
+        socket.send(b"anybody?").expect("sent");
+        let error = socket.recv(&mut [0; 8]).expect_err("nobody answers");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{address}");
+    }
+    assert_eq!(hosts.beta.count("/packets/flows/denied"), 0, "{}", hosts.beta.node.status());
+}
+
 #[test]
 fn without_a_policy_nothing_passes_and_check_and_up_say_so() {
     let Some(lab) = Lab::open(&[]) else { return };
@@ -113,4 +134,16 @@ fn without_a_policy_nothing_passes_and_check_and_up_say_so() {
     hosts.alpha.node.await_denial(&["icmp", "there is no policy"]);
     assert_eq!(hosts.beta.count("/tun/writes"), 0, "nothing came out");
     hosts.assert_no_errors();
+}
+
+#[test]
+fn an_interface_that_no_rule_lets_a_packet_cross_is_a_warning() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let rules = lockgate_tests::rig::one_service("command", "rep", "");
+    let hosts = Hosts::start(&lab, &Plan { policy: Some(&rules), ..Plan::default() });
+    hosts.alpha.node.await_line("lets no IP packet pass between this node and its peers");
+    let check = super::stdout(&hosts.beta.lockgate(&["check"]));
+    assert!(check.contains("beta.toml:") && check.contains("lets no IP packet pass"), "{check}");
+    assert!(!answers(&hosts.alpha.namespace, hosts.beta.v4(), 1));
+    hosts.alpha.node.await_denial(&["icmp", "the policy has no rule for packets"]);
 }
