@@ -6,8 +6,11 @@
 //! Everything else passes alone, byte for byte. Items leave in the order of their first packets, and the packets of a flow
 //! stay in order: what cannot join the last item of its flow ends it.
 //!
-//! All memory is taken once, at construction.
+//! All memory is taken once, at construction. The item that was begun last has the rest of the slab before it and grows in
+//! place. When another begins behind it, it keeps room in proportion to what it has become, and moves behind all others when
+//! that is used up: so every flow takes room for what it sends, and none for what it might.
 
+mod lanes;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -15,7 +18,8 @@ mod tests;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use self::shape::{Data, Flow, Hosts, Kind, Shape};
+use self::lanes::{Lanes, MAX_LANES};
+use self::shape::{Data, Flow, Kind, Shape};
 use super::vnet::{self, Header};
 use super::{MAX_PACKET, TCP, UDP, checksum, set_word, word};
 use crate::discard::Discard;
@@ -23,26 +27,26 @@ use crate::discard::Discard;
 /// The most items.
 const MAX_ITEMS: usize = 512;
 
-/// The most flows that are joined at the same time; a new one displaces the one that rested longest.
-const MAX_LANES: usize = 16;
-
 /// The most packets in an item: what older kernels take.
 const MAX_SEGMENTS: u16 = 64;
 
 /// The most bytes of an item.
 const ROOM: usize = vnet::LEN + MAX_PACKET;
 
-/// Bytes for items: every lane at its longest, and half as much for what travels alone.
-const SLAB: usize = ROOM * (MAX_LANES + MAX_LANES / 2);
+/// Bytes for items: half of the lanes at their longest.
+const SLAB: usize = ROOM * MAX_LANES / 2;
+
+/// How many segments an item has room for that others stand behind: the next step from what it has, so that a long item
+/// moves three times, and copies a third of its bytes once more.
+const STEPS: [u16; 3] = [4, 16, MAX_SEGMENTS];
 
 /// Takes packets in, hands items out.
 pub struct Coalescer {
     slab: Vec<u8>,
-    /// Where the next item begins.
+    /// Behind all that is taken, but for what the newest lane keeps when another item begins.
     tail: usize,
     items: Vec<Item>,
-    /// The items that may still grow, the one that grew last at the end.
-    lanes: Vec<Lane>,
+    lanes: Lanes,
     joins_tcp: bool,
     joins_udp: bool,
 }
@@ -58,18 +62,6 @@ struct Item {
     size: usize,
     /// How it is laid out, if its checksums were verified.
     data: Option<Data>,
-}
-
-/// An item that may still grow.
-#[derive(Clone, Copy, Debug)]
-struct Lane {
-    flow: Flow,
-    /// Which.
-    item: usize,
-    /// What the next segment's sequence number has to be.
-    seq: u32,
-    /// The slab is its own up to here.
-    limit: usize,
 }
 
 /// Whether an item may grow further.
@@ -92,7 +84,7 @@ impl Coalescer {
             slab: vec![0; SLAB],
             tail: 0,
             items: Vec::with_capacity(MAX_ITEMS),
-            lanes: Vec::with_capacity(MAX_LANES),
+            lanes: Lanes::new(),
             joins_tcp: true,
             joins_udp: false,
         }
@@ -117,7 +109,9 @@ impl Coalescer {
 
     /// Whether the next packet may find no room: drain first.
     pub fn is_full(&self) -> bool {
-        self.tail + ROOM > SLAB || self.items.len() == MAX_ITEMS
+        // No item reaches further than one room: mostly the tail alone tells.
+        let is_near = self.tail + 2 * ROOM > SLAB;
+        (is_near && self.next() + ROOM > SLAB) || self.items.len() == MAX_ITEMS
     }
 
     /// Takes a packet.
@@ -140,11 +134,15 @@ impl Coalescer {
                 self.join(flow, data, packet);
             }
             Shape::Data(flow, _) | Shape::Alone(flow) => {
-                self.close(|lane| lane.flow == flow);
+                if let Some(at) = self.lanes.find(&flow) {
+                    self.close(at);
+                }
                 self.append(packet);
             }
             Shape::Between(hosts) => {
-                self.close_between(hosts);
+                while let Some(at) = self.lanes.find_between(&hosts) {
+                    self.close(at);
+                }
                 self.append(packet);
             }
             Shape::Opaque => self.append(packet),
@@ -159,7 +157,7 @@ impl Coalescer {
         self.lanes.clear();
         self.tail = 0;
         for item in self.items.drain(..) {
-            let bytes = &mut self.slab[item.at - vnet::LEN..item.at + item.len];
+            let bytes = &mut self.slab[item.at - vnet::LEN..item.end()];
             item.finish(bytes);
             write(bytes);
         }
@@ -167,20 +165,21 @@ impl Coalescer {
 
     /// To the item of its flow, or to one of its own.
     fn join(&mut self, flow: Flow, data: Data, packet: &[u8]) {
-        if let Some(at) = self.lanes.iter().rposition(|lane| lane.flow == flow) {
-            if self.fits(&self.lanes[at], &data, packet) {
+        if let Some(at) = self.lanes.find(&flow) {
+            if self.fits(at, &data, packet) {
                 self.grow(at, &data, packet);
                 return;
             }
-            self.close_at(at);
+            self.close(at);
         }
         self.begin(flow, data, packet);
     }
 
     /// Whether all but the checksum allows to join.
-    fn fits(&self, lane: &Lane, data: &Data, packet: &[u8]) -> bool {
+    fn fits(&self, at: usize, data: &Data, packet: &[u8]) -> bool {
+        let lane = self.lanes.get(at);
         let item = &self.items[lane.item];
-        let head = &self.slab[item.at..item.at + item.len];
+        let head = &self.slab[item.at..item.end()];
         let payload = packet.len() - data.header;
         let is_next = match data.kind {
             Kind::Tcp { seq, .. } => seq == lane.seq,
@@ -188,20 +187,21 @@ impl Coalescer {
         };
         is_next
             && payload <= item.size
-            && item.at + item.len + payload <= lane.limit
+            && item.len + payload <= MAX_PACKET
             && item.data.is_some_and(|first| first.header == data.header)
             && shape::continues(head, packet, data, item.segments)
     }
 
     /// Joins a packet that fits to the item of a lane; a bad one goes alone.
     fn grow(&mut self, at: usize, data: &Data, packet: &[u8]) {
-        let lane = &mut self.lanes[at];
-        let item = &mut self.items[lane.item];
         let payload = packet.len() - data.header;
-        let end = item.at + item.len;
+        self.make_room(at, payload);
+        let lane = self.lanes.get_mut(at);
+        let item = &mut self.items[lane.item];
+        let end = item.end();
         let sum = checksum::copy(&packet[data.header..], &mut self.slab[end..end + payload]);
         if !is_intact(data, packet, sum) {
-            self.close_at(at);
+            self.close(at);
             self.append(packet);
             return;
         }
@@ -211,15 +211,41 @@ impl Coalescer {
             shape::push(&mut self.slab[item.at..], data);
         }
         lane.seq = lane.seq.wrapping_add(payload as u32);
-        if item.growth(data, payload, lane.limit) == Growth::Closed {
-            self.close_at(at);
-        } else if at + 1 < self.lanes.len() {
-            self.lanes[at..].rotate_left(1);
+        let (end, growth) = (item.end(), item.growth(data, payload));
+        if self.lanes.newest == Some(at) {
+            self.tail = end;
         }
+        match growth {
+            Growth::Closed => self.close(at),
+            Growth::Open => self.lanes.touch(at),
+        }
+    }
+
+    /// Sees to it that an item can grow by `payload` bytes.
+    fn make_room(&mut self, at: usize, payload: usize) {
+        if self.lanes.newest == Some(at) {
+            return;
+        }
+        let lane = self.lanes.get(at);
+        let (index, limit) = (lane.item, lane.limit);
+        let end = self.items[index].end();
+        if end + payload <= limit {
+            return;
+        }
+        self.settle_newest();
+        let item = &mut self.items[index];
+        if limit != self.tail {
+            let to = self.tail + vnet::LEN;
+            self.slab.copy_within(item.at..end, to);
+            item.at = to;
+        }
+        self.tail = item.end();
+        self.lanes.newest = Some(at);
     }
 
     /// Begins an item that others may join, if its checksum is right.
     fn begin(&mut self, flow: Flow, data: Data, packet: &[u8]) {
+        self.settle_newest();
         let at = self.tail + vnet::LEN;
         let slot = &mut self.slab[at..at + packet.len()];
         let (head, body) = slot.split_at_mut(data.header);
@@ -230,62 +256,72 @@ impl Coalescer {
         let size = packet.len() - data.header;
         let item = Item { at, len: packet.len(), segments: 1, size, data: is_intact.then_some(data) };
         self.items.push(item);
-        let limit = at + (data.header + size * usize::from(MAX_SEGMENTS)).min(MAX_PACKET);
-        if !is_intact || item.growth(&data, size, limit) == Growth::Closed {
+        if !is_intact || item.growth(&data, size) == Growth::Closed {
             return;
         }
-        if self.lanes.len() == MAX_LANES {
-            self.close_at(0);
+        if let Some(displaced) = self.lanes.displaced() {
+            self.close(displaced);
         }
-        self.tail = limit;
         let seq = match data.kind {
             Kind::Tcp { seq, .. } => seq.wrapping_add(size as u32),
             Kind::Udp => 0,
         };
-        self.lanes.push(Lane { flow, item: self.items.len() - 1, seq, limit });
+        self.lanes.push(flow, self.items.len() - 1, seq);
     }
 
     /// An item of its own, as it is.
     fn append(&mut self, packet: &[u8]) {
+        self.settle_newest();
         let at = self.tail + vnet::LEN;
         self.tail = at + packet.len();
         self.slab[at..self.tail].copy_from_slice(packet);
         self.items.push(Item { at, len: packet.len(), segments: 1, size: 0, data: None });
     }
 
-    fn close_between(&mut self, hosts: Hosts) {
-        self.close(|lane| lane.flow.hosts == hosts);
+    /// Where the next item begins, if one does.
+    fn next(&self) -> usize {
+        self.lanes.newest.map_or(self.tail, |at| self.items[self.lanes.get(at).item].reach())
     }
 
-    fn close_all(&mut self) {
-        self.close(|_| true);
-    }
-
-    fn close(&mut self, is_meant: impl Fn(&Lane) -> bool) {
-        while let Some(at) = self.lanes.iter().rposition(&is_meant) {
-            self.close_at(at);
+    /// Something comes to stand behind the item of the newest lane: it keeps what it may need next.
+    fn settle_newest(&mut self) {
+        self.tail = self.next();
+        if let Some(at) = self.lanes.newest.take() {
+            self.lanes.get_mut(at).limit = self.tail;
         }
     }
 
-    fn close_at(&mut self, at: usize) {
-        let lane = self.lanes.remove(at);
-        self.release(&lane);
+    fn close_all(&mut self) {
+        while self.lanes.len() > 0 {
+            self.close(0);
+        }
     }
 
-    /// Gives back what a lane has left of the slab, if nothing stands behind it.
-    fn release(&mut self, lane: &Lane) {
-        if self.tail == lane.limit {
-            let item = &self.items[lane.item];
-            self.tail = item.at + item.len;
+    /// An item grows no more; what it has left of the slab is given back, if nothing stands behind it.
+    fn close(&mut self, at: usize) {
+        let lane = self.lanes.remove(at);
+        if lane.limit == self.tail {
+            self.tail = self.items[lane.item].end();
         }
     }
 }
 
 impl Item {
+    fn end(&self) -> usize {
+        self.at + self.len
+    }
+
+    /// How far it may grow in its place once others stand behind it. Of most flows there is one packet only: that keeps nothing.
+    fn reach(&self) -> usize {
+        let more = STEPS.into_iter().find(|step| self.segments > 1 && *step > self.segments);
+        let more = more.map_or(0, |step| usize::from(step - self.segments) * self.size);
+        self.at + (self.len + more).min(MAX_PACKET)
+    }
+
     /// Whether more may follow a segment with `payload` bytes.
-    fn growth(&self, data: &Data, payload: usize, limit: usize) -> Growth {
+    fn growth(&self, data: &Data, payload: usize) -> Growth {
         let is_last = payload < self.size || matches!(data.kind, Kind::Tcp { is_pushed: true, .. });
-        let has_room = self.segments < MAX_SEGMENTS && self.at + self.len < limit;
+        let has_room = self.segments < MAX_SEGMENTS && self.len < MAX_PACKET;
         if is_last || !has_room { Growth::Closed } else { Growth::Open }
     }
 

@@ -206,6 +206,63 @@ fn more_flows_than_lanes_still_join_their_neighbours() {
     assert_eq!(after, before);
 }
 
+/// So many flows, each with so many packets of `len` bytes, that come one by one in turn; returns what came out, cut.
+fn interleaved(flows: u16, count: usize, len: usize) -> [Vec<Vec<Vec<u8>>>; 2] {
+    let trains: Vec<Vec<Vec<u8>>> = (0..flows)
+        .map(|at| {
+            let mut first = if at % 3 == 0 { tcp(4) } else { udp(6) };
+            first.ports[0] = at;
+            packets(&train(&first, count, len))
+        })
+        .collect();
+    let mut coalescer = with_udp();
+    for at in 0..count {
+        for train in &trains {
+            coalescer.push(&train[at]).expect("there is room for all");
+        }
+    }
+    let items = drained(&mut coalescer).iter().map(|item| cut(item)).collect();
+    [trains, items]
+}
+
+#[test]
+fn sixty_four_interleaved_flows_become_an_item_each() {
+    for (flows, count, len) in
+        [(17, 40, 1_400), (20, 46, 1_400), (40, 16, 1_400), (64, 16, 1_200), (64, 64, 200)]
+    {
+        let [before, after] = interleaved(flows, count, len);
+        assert!(after == before, "{flows} flows of {count}: {} items, or another order", after.len());
+    }
+}
+
+#[test]
+fn flows_of_one_packet_take_room_for_one_packet() {
+    let mut coalescer = with_udp();
+    let mut taken = 0;
+    while !coalescer.is_full() {
+        let mut one = udp(4).payload(&[1; 1_372]);
+        one.ports[0] = taken;
+        coalescer.push(&one.packet()).unwrap();
+        taken += 1;
+    }
+    assert_eq!(usize::from(taken), MAX_ITEMS, "items run out before bytes do");
+}
+
+#[test]
+fn an_item_that_ends_keeps_no_room() {
+    let mut coalescer = with_udp();
+    for at in 0..60 {
+        let mut first = tcp(4);
+        first.ports[0] = at;
+        for build in &mut train(&first, 5, 1_000) {
+            coalescer.push(&build.packet()).unwrap();
+        }
+        let last = Build { flags: 0x11, seq: first.seq + 5_000, ..first }.payload(&[]);
+        coalescer.push(&last.packet()).unwrap();
+        assert_eq!(coalescer.tail, (usize::from(at) + 1) * (5_000 + 2 * (vnet::LEN + last.packet().len())));
+    }
+}
+
 #[test]
 fn another_packet_between_the_same_hosts_ends_their_items() {
     let fragment = Build { place: 0x2000, ..udp(4) }.packet();

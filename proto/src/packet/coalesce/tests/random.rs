@@ -115,7 +115,7 @@ fn next(seeded: &mut Seeded, flow: &mut Build) -> Vec<u8> {
 fn any_bytes_are_survived_and_pass_without_a_change() {
     let mut seeded = Seeded(9);
     let mut coalescer = with_udp();
-    let memory = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.as_ptr());
+    let memory = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.memory());
     let (mut sent, mut got, mut items) = (Vec::new(), Vec::new(), 0);
     for _ in 0..6_000 {
         let mut build = random(&mut seeded);
@@ -136,6 +136,6 @@ fn any_bytes_are_survived_and_pass_without_a_change() {
     sent.sort();
     got.sort();
     assert!(got == sent);
-    let after = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.as_ptr());
+    let after = (coalescer.slab.as_ptr(), coalescer.items.as_ptr(), coalescer.lanes.memory());
     assert_eq!(after, memory, "all memory was taken at construction");
 }
