@@ -145,7 +145,8 @@ impl Device {
         true
     }
 
-    /// Sets how often the path to a peer is kept open; `None` or zero is never. Whether there is such a peer.
+    /// Sets how often the path to a peer is kept open; `None` or zero is never. Where it was never, that begins at the next
+    /// [`Device::handle_timeout`]; else with the next packet. Whether there is such a peer.
     pub fn set_keepalive(&mut self, peer: PeerId, keepalive: Option<Duration>, now: Now) -> bool {
         let Some(state) = self.peers.get_mut(&peer) else {
             return false;
