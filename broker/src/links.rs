@@ -61,6 +61,9 @@ pub enum News {
 
 /// Stream credit: what a stalled application makes either node keep for one stream.
 pub const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// Timers that are skipped to after an outage: a connection's first may be another than the one that probes for what was lost,
+/// which by then has backed off for as long as the outage was.
+const SKIPS: usize = 2;
 /// Credit of one connection: what all its stalled streams together make the receiving node keep.
 const CONNECTION_WINDOW: u32 = 256 * 1024 * 1024;
 /// Bytes that may wait for an acknowledgement before writing stops.
@@ -177,10 +180,17 @@ impl Link {
 
     /// The tunnel is back: what is unacknowledged is probed for at once.
     pub fn resume(&mut self, now: Moment) {
-        let halves = [&mut self.uses, &mut self.serves];
-        // The later of both: the earlier is due then too, and neither side's streams wait for the other's timer.
-        let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).max();
-        self.clock.start(now, next);
+        if !self.clock.start(now) {
+            return;
+        }
+        for _ in 0..SKIPS {
+            let halves = [&mut self.uses, &mut self.serves];
+            // The later of both: the earlier is due then too, and neither side's streams wait for the other's timer.
+            let next = halves.into_iter().flatten().filter_map(|half| half.connection.poll_timeout()).max();
+            let Some(next) = next else { break };
+            self.clock.skip_to(now, next);
+            self.handle_timeout(now);
+        }
         self.note_deadline();
     }
 

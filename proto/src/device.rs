@@ -130,8 +130,11 @@ impl Core {
     }
 
     /// Queues the peer's earliest deadline. One that moved back is left where it was: waking for nothing once is cheaper
-    /// than moving it with every packet.
+    /// than moving it with every packet. At rest nothing is due.
     fn schedule(&mut self, id: PeerId, peer: &mut Peer) {
+        if self.is_stopped {
+            return;
+        }
         let Some((moment, wake)) = peer.timers.next() else {
             return;
         };

@@ -29,11 +29,15 @@ impl LinkClock {
         self.stopped.get_or_insert(now);
     }
 
-    /// Goes on from where it stood; straight to `next` if that is a timer in what was skipped or later.
-    pub(super) fn start(&mut self, now: Moment, next: Option<Instant>) {
-        let Some(since) = self.stopped.take() else { return };
+    /// Goes on from where it stood; whether it had stopped.
+    pub(super) fn start(&mut self, now: Moment) -> bool {
+        let Some(since) = self.stopped.take() else { return false };
         self.lag = self.lag.saturating_add(now.since(since));
-        let Some(next) = next else { return };
+        true
+    }
+
+    /// Goes straight to `next`, a timer in what was skipped or later.
+    pub(super) fn skip_to(&mut self, now: Moment, next: Instant) {
         let ahead = next.saturating_duration_since(self.at(now));
         // A backed-off probe timer may be as far away as the outage was long: now is the time to probe.
         if ahead <= self.lag {
@@ -78,20 +82,22 @@ mod tests {
         assert_eq!(clock.at(seconds(10)), base + Duration::from_secs(10));
         clock.stop(seconds(10));
         assert_eq!(clock.at(seconds(50)), base + Duration::from_secs(10));
-        clock.start(seconds(70), None);
+        assert!(clock.start(seconds(70)) && !clock.start(seconds(70)));
         assert_eq!(clock.at(seconds(71)), base + Duration::from_secs(11));
         assert_eq!(clock.moment(base + Duration::from_secs(12)), seconds(72));
     }
 
     #[test]
-    fn a_start_jumps_to_the_timer_that_waits() {
+    fn a_timer_that_waits_is_skipped_to() {
         let base = base();
         let mut clock = LinkClock::new(base);
         clock.stop(seconds(10));
-        clock.start(seconds(40), Some(base + Duration::from_secs(26)));
+        clock.start(seconds(40));
+        clock.skip_to(seconds(40), base + Duration::from_secs(26));
         assert_eq!(clock.at(seconds(40)), base + Duration::from_secs(26));
         clock.stop(seconds(41));
-        clock.start(seconds(42), Some(base + Duration::from_secs(90)));
+        clock.start(seconds(42));
+        clock.skip_to(seconds(42), base + Duration::from_secs(90));
         assert_eq!(clock.at(seconds(42)), base + Duration::from_secs(90));
         assert_eq!(clock.moment(base + Duration::from_secs(90)), seconds(42));
     }

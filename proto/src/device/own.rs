@@ -74,8 +74,8 @@ impl Device {
         removed
     }
 
-    /// Rests, as when an interface goes down: all sessions end, what waited is dropped, nothing is sent or accepted and nothing
-    /// is due. Peers, keys and endpoints stay.
+    /// Rests, as when an interface goes down: all sessions and handshakes end, what waited is dropped, nothing is sent or accepted
+    /// and nothing is due. Peers, keys and endpoints stay, and may be changed. A device may rest from the beginning.
     pub fn stop(&mut self) {
         self.core.is_stopped = true;
         for (id, peer) in &mut self.peers {
@@ -87,8 +87,8 @@ impl Device {
         }
     }
 
-    /// Ends the rest. Persistent keepalives begin at the next [`Device::handle_timeout`]; everything else, when there is something
-    /// to send or somebody calls.
+    /// Ends the rest. Persistent keepalives are due at once, for [`Device::handle_timeout`]; everything else begins when there is
+    /// something to send or somebody calls.
     pub fn start(&mut self, now: Now) {
         self.core.is_stopped = false;
         for (id, peer) in &mut self.peers {

@@ -1,6 +1,6 @@
 //! Who our peers are: added, changed, asked about, removed.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::{Device, PeerId};
@@ -145,7 +145,8 @@ impl Device {
         true
     }
 
-    /// Sets how often the path to a peer is kept open; `None` or zero is never. Whether there is such a peer.
+    /// Sets how often the path to a peer is kept open; `None` or zero is never. Where it was never, that begins at the next
+    /// [`Device::handle_timeout`]; else with the next packet. Whether there is such a peer.
     pub fn set_keepalive(&mut self, peer: PeerId, keepalive: Option<Duration>, now: Now) -> bool {
         let Some(state) = self.peers.get_mut(&peer) else {
             return false;
@@ -204,6 +205,22 @@ impl Device {
         for peer in self.peers.values_mut().filter(|peer| peer.remote() == Some(remote)) {
             peer.forget_source();
         }
+    }
+
+    /// Our address `ip` is gone: the peers that were reached from it leave it to the routing table again. The others keep theirs.
+    pub fn forget_sources_of(&mut self, ip: IpAddr) {
+        let is_gone =
+            |peer: &Peer| peer.path.and_then(|path| path.source).is_some_and(|source| source.ip == ip);
+        self.peers.values_mut().filter(|peer| is_gone(peer)).for_each(Peer::forget_source);
+    }
+
+    /// The peers that are reached from an address of ours which is known, in the order they were added: where each is, and that
+    /// address with its interface, so that the machine can check which still hold.
+    pub fn sources(&self) -> impl Iterator<Item = (PeerId, SocketAddr, Source)> + '_ {
+        self.peers.iter().filter_map(|(id, peer)| {
+            let path = peer.path?;
+            Some((*id, path.remote, path.source?))
+        })
     }
 
     /// Forgets which of our addresses reaches whom: the routing table chooses again.

@@ -7,7 +7,7 @@ use crate::peer::timers::Wake;
 use crate::peer::{Peer, Reach};
 
 /// The most wakes of one [`Device::handle_timeout`]: each may begin a handshake, which is two X25519, so that all together
-/// keep packets waiting for a millisecond or two.
+/// keep packets waiting for two or three milliseconds.
 pub const MAX_WAKES: usize = 16;
 
 impl Device {

@@ -109,7 +109,9 @@ impl Coalescer {
 
     /// Whether the next packet may find no room: drain first.
     pub fn is_full(&self) -> bool {
-        self.next() + ROOM > SLAB || self.items.len() == MAX_ITEMS
+        // No item reaches further than one room: mostly the tail alone tells.
+        let is_near = self.tail + 2 * ROOM > SLAB;
+        (is_near && self.next() + ROOM > SLAB) || self.items.len() == MAX_ITEMS
     }
 
     /// Takes a packet.
@@ -221,10 +223,13 @@ impl Coalescer {
 
     /// Sees to it that an item can grow by `payload` bytes.
     fn make_room(&mut self, at: usize, payload: usize) {
+        if self.lanes.newest == Some(at) {
+            return;
+        }
         let lane = self.lanes.get(at);
         let (index, limit) = (lane.item, lane.limit);
         let end = self.items[index].end();
-        if self.lanes.newest == Some(at) || end + payload <= limit {
+        if end + payload <= limit {
             return;
         }
         self.settle_newest();

@@ -64,10 +64,14 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets how often the path is kept open; `None` or zero is never.
+    /// Sets how often the path is kept open; `None` or zero is never. What was never kept open is due now; otherwise another
+    /// interval holds from the next packet on, or setting the same for all peers would make all of them send at once.
     pub fn set_interval(&mut self, interval: Option<Duration>, now: Now) {
+        let was_off = self.interval.is_none();
         self.interval = interval.filter(|interval| !interval.is_zero());
-        self.restart(now);
+        if was_off || self.interval.is_none() {
+            self.restart(now);
+        }
     }
 
     /// How often the path is kept open.
@@ -254,6 +258,24 @@ mod tests {
         assert_eq!(deadline(&timers), Some((124_000, Wake::PersistentKeepalive)));
         timers.set_interval(Some(Duration::ZERO), at(99_000));
         assert_eq!(deadline(&timers), None);
+    }
+
+    #[test]
+    fn another_interval_takes_effect_from_the_next_keepalive() {
+        let every = |secs| Some(Duration::from_secs(secs));
+        let mut timers = Timers::default();
+        timers.set_interval(every(25), at(0));
+        assert_eq!(timers.take_due(at(0)), Some(Wake::PersistentKeepalive));
+        for interval in [25, 5, 60, 10] {
+            timers.set_interval(every(interval), at(1_000));
+            assert_eq!(deadline(&timers), Some((25_000, Wake::PersistentKeepalive)), "{interval}");
+        }
+        assert_eq!(timers.take_due(at(25_000)), Some(Wake::PersistentKeepalive));
+        assert_eq!(deadline(&timers), Some((35_000, Wake::PersistentKeepalive)));
+        timers.set_interval(None, at(26_000));
+        assert_eq!(deadline(&timers), None);
+        timers.set_interval(every(10), at(27_000));
+        assert_eq!(deadline(&timers), Some((27_000, Wake::PersistentKeepalive)), "from off to on");
     }
 
     #[test]

@@ -121,6 +121,55 @@ fn a_device_at_rest_forgets_its_sessions_and_starts_where_it_was() {
 }
 
 #[test]
+fn a_device_that_rests_from_the_beginning_does_nothing_until_it_starts() {
+    let mut room = Room::of(2);
+    let (key, now) = (room.public_key(1), room.now);
+    let device = &mut room.hosts[0].device;
+    device.stop();
+    assert_eq!(device.set_identity(None, now), []);
+    let config = PeerConfig {
+        public_key: key,
+        preshared_key: None,
+        endpoint: Some(address(1)),
+        keepalive: Some(secs(25)),
+    };
+    device.add_peer(config, now).unwrap();
+    device.set_identity(PrivateKey::from_bytes([1; 32]), now);
+    for keepalive in [None, Some(secs(10)), Some(secs(20))] {
+        assert!(device.set_keepalive(PEER, keepalive, now));
+        assert_eq!(device.poll_timeout(), None, "nothing is due at rest");
+    }
+    assert!(room.pass_in_vain(secs(100)).is_empty());
+    let Host { device, out, .. } = &mut room.hosts[0];
+    device.handle_timeout(room.now, out);
+    assert_eq!(out.0, []);
+    device.start(room.now);
+    assert_eq!(device.poll_timeout(), Some((room.now.instant, Wake::PersistentKeepalive)));
+    device.handle_timeout(room.now, out);
+    assert_eq!(
+        out.0.iter().map(|(to, datagram)| (*to, datagram.len())).collect::<Vec<_>>(),
+        [(address(1), 148)]
+    );
+}
+
+#[test]
+fn an_answer_to_a_handshake_from_before_the_rest_finds_nobody() {
+    let mut room = Room::pair();
+    room.link(0, b"patience").unwrap();
+    room.deliver();
+    let response = room.take(1).remove(0);
+    let device = &mut room.hosts[0].device;
+    assert!(device.peers[&PEER].attempt.is_some());
+    device.stop();
+    assert!(device.peers[&PEER].attempt.is_none());
+    assert_eq!((device.core.indices.iter().count(), device.core.deadlines.len()), (0, 0));
+    device.start(room.now);
+    assert_eq!(room.give(0, address(1), &response), Err(Discard::UnknownIndex));
+    assert!(room.pass_in_vain(secs(100)).iter().all(|(_, host, _)| *host != 0), "nor is it tried again");
+    room.assert_talks();
+}
+
+#[test]
 fn what_waited_is_dropped_at_rest() {
     let mut room = Room::pair();
     room.link(0, b"patience").unwrap();

@@ -87,6 +87,30 @@ fn a_source_is_forgotten_when_it_may_no_longer_hold() {
 }
 
 #[test]
+fn only_peers_that_are_reached_from_an_address_that_is_gone_forget_it() {
+    let mut room = Room::of(4);
+    (1..4).for_each(|other| room.introduce(0, other));
+    assert_eq!(room.hosts[0].device.sources().count(), 0);
+    for (host, last) in [(1, 7), (2, 8), (3, 7)] {
+        room.begin(host);
+        let initiation = room.take(host).remove(0);
+        room.give(0, path(host, last), &initiation).unwrap();
+    }
+    let known = |room: &Room| room.hosts[0].device.sources().collect::<Vec<_>>();
+    let all =
+        [(1, 7), (2, 8), (3, 7)].map(|(host, last)| (PeerId(host - 1), address(host as usize), source(last)));
+    assert_eq!(known(&room), all);
+    let device = &mut room.hosts[0].device;
+    device.forget_sources_of(source(9).ip);
+    device.forget_sources_of(address(1).ip());
+    assert_eq!(known(&room), all, "nobody was reached from there");
+    room.hosts[0].device.forget_sources_of(source(7).ip);
+    assert_eq!(known(&room), [all[1]]);
+    let remotes: Vec<_> = (0..3).map(|peer| room.hosts[0].device.endpoint(PeerId(peer))).collect();
+    assert_eq!(remotes, [1, 2, 3].map(|host| Some(address(host))), "where they are stays known");
+}
+
+#[test]
 fn a_retried_handshake_leaves_it_to_the_routing_table_where_from() {
     let mut room = Room::connected();
     room.hear_at(7);

@@ -31,7 +31,7 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     /// The lane whose item is the last in the slab, if that may still grow.
     pub(super) newest: Option<usize>,
-    /// The one that was used last: most packets are of the flow of the packet before.
+    /// The one that was used last, if it is still there: most packets are of the flow of the packet before.
     last: usize,
     uses: u32,
 }
@@ -39,7 +39,7 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) fn new() -> Self {
         let lanes = Vec::with_capacity(MAX_LANES);
-        Self { keys: [0; MAX_LANES], lanes, newest: None, last: 0, uses: 0 }
+        Self { keys: [0; MAX_LANES], lanes, newest: None, last: MAX_LANES, uses: 0 }
     }
 
     /// The lane of a flow.
@@ -87,6 +87,9 @@ impl Lanes {
 
     /// Takes note that a lane is in use.
     pub(super) fn touch(&mut self, at: usize) {
+        if self.last == at {
+            return;
+        }
         self.uses += 1;
         self.lanes[at].used = self.uses;
         self.last = at;
@@ -98,6 +101,7 @@ impl Lanes {
         let end = self.lanes.len();
         self.keys[at] = self.keys[end];
         self.keys[end] = 0;
+        self.last = MAX_LANES;
         if self.newest == Some(at) {
             self.newest = None;
         } else if self.newest == Some(end) {
@@ -110,6 +114,7 @@ impl Lanes {
         self.keys[..self.lanes.len()].fill(0);
         self.lanes.clear();
         self.newest = None;
+        self.last = MAX_LANES;
         self.uses = 0;
     }
 

@@ -207,7 +207,7 @@ fn more_flows_than_lanes_still_join_their_neighbours() {
 }
 
 /// So many flows, each with so many packets of `len` bytes, that come one by one in turn; returns what came out, cut.
-fn interleaved(flows: u16, count: usize, len: usize) -> (Vec<Vec<Vec<u8>>>, Vec<Vec<Vec<u8>>>) {
+fn interleaved(flows: u16, count: usize, len: usize) -> [Vec<Vec<Vec<u8>>>; 2] {
     let trains: Vec<Vec<Vec<u8>>> = (0..flows)
         .map(|at| {
             let mut first = if at % 3 == 0 { tcp(4) } else { udp(6) };
@@ -222,7 +222,7 @@ fn interleaved(flows: u16, count: usize, len: usize) -> (Vec<Vec<Vec<u8>>>, Vec<
         }
     }
     let items = drained(&mut coalescer).iter().map(|item| cut(item)).collect();
-    (trains, items)
+    [trains, items]
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn sixty_four_interleaved_flows_become_an_item_each() {
     for (flows, count, len) in
         [(17, 40, 1_400), (20, 46, 1_400), (40, 16, 1_400), (64, 16, 1_200), (64, 64, 200)]
     {
-        let (before, after) = interleaved(flows, count, len);
+        let [before, after] = interleaved(flows, count, len);
         assert!(after == before, "{flows} flows of {count}: {} items, or another order", after.len());
     }
 }
@@ -249,7 +249,7 @@ fn flows_of_one_packet_take_room_for_one_packet() {
 }
 
 #[test]
-fn a_lane_that_ends_gives_its_room_back_to_the_next() {
+fn an_item_that_ends_keeps_no_room() {
     let mut coalescer = with_udp();
     for at in 0..60 {
         let mut first = tcp(4);
@@ -259,7 +259,6 @@ fn a_lane_that_ends_gives_its_room_back_to_the_next() {
         }
         let last = Build { flags: 0x11, seq: first.seq + 5_000, ..first }.payload(&[]);
         coalescer.push(&last.packet()).unwrap();
-        // Room was kept for 16 segments as the last packet came to stand behind, but it had ended the item before.
         assert_eq!(coalescer.tail, (usize::from(at) + 1) * (5_000 + 2 * (vnet::LEN + last.packet().len())));
     }
 }
