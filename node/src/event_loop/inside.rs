@@ -68,6 +68,8 @@ impl Inside {
                     }
                 }
                 TunRead::Drained => self.ready = false,
+                // Counted by the device; a turn takes so many at most.
+                TunRead::Lost => reads += 1,
                 TunRead::Gone => {
                     self.gone = true;
                     self.ready = false;

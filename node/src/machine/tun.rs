@@ -48,6 +48,9 @@ pub enum TunRead<'a> {
     Frame(Frame<'a>),
     /// Nothing is there: readiness will be told again. A device that is down is a drained one.
     Drained,
+    /// The kernel could not hand a packet over (no virtio header can say what it is, no memory): it is lost and counted, and
+    /// there may be more.
+    Lost,
     /// The device was deleted: nothing will ever come again.
     Gone,
 }
@@ -163,7 +166,7 @@ impl Tun {
     /// Reads one packet. Edge-triggered watchers read until [`TunRead::Drained`].
     ///
     /// # Errors
-    /// Only if the descriptor itself is broken.
+    /// Only if the descriptor itself is broken: one packet that cannot be read ends nothing.
     pub fn read(&mut self) -> io::Result<TunRead<'_>> {
         let start = if self.offloads.header { LEAD } else { LEAD + HEADER };
         let length = loop {
@@ -176,7 +179,7 @@ impl Tun {
                 Err(Errno::BADFD | Errno::IO | Errno::NODEV | Errno::FAULT) => return Ok(TunRead::Gone),
                 Err(error) => {
                     self.counters.errors += 1;
-                    return Err(error.into());
+                    return if is_broken(error) { Err(error.into()) } else { Ok(TunRead::Lost) };
                 }
             }
         };
@@ -244,6 +247,11 @@ impl Tun {
             Written::Failed => counters.errors += 1,
         }
     }
+}
+
+/// Whether no read of this descriptor will ever bring anything.
+fn is_broken(errno: Errno) -> bool {
+    matches!(errno, Errno::BADF | Errno::ISDIR)
 }
 
 /// Whether the packet behind this header is to be cut (`gso_type` is not `VIRTIO_NET_HDR_GSO_NONE`).

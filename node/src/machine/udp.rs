@@ -26,6 +26,8 @@ pub const BATCH: usize = sys::BATCH;
 const MESSAGE: usize = 1 << 16;
 /// What is asked for each socket buffer. QUIC's windows (4 MB) must fit.
 const SOCKET_BUFFER: usize = 4 << 20;
+/// After so many receives in a row that found no memory, the socket waits for the next datagram.
+const SHORTAGES: u32 = 16;
 /// The part of the TOS byte that is ECN (RFC 3168).
 const ECN: u8 = 0b11;
 
@@ -49,7 +51,7 @@ pub struct ReceiveCounters {
     pub empty: u64,
     /// Messages thrown away because they were longer than any datagram, or came from no IP address.
     pub malformed: u64,
-    /// Receives that reported an error belonging to some peer's address (ICMP).
+    /// Receives that reported an error belonging to some peer's address (ICMP), or found no memory.
     pub errors: u64,
 }
 
@@ -76,6 +78,8 @@ pub struct Udp {
     buffers: Vec<u8>,
     slots: Box<[Slot; BATCH]>,
     counters: ReceiveCounters,
+    /// Receives in a row for which there was no memory.
+    shortages: u32,
 }
 
 impl Udp {
@@ -120,6 +124,7 @@ impl Udp {
             buffers: vec![0; BATCH * MESSAGE],
             slots: Box::default(),
             counters: ReceiveCounters::default(),
+            shortages: 0,
         })
     }
 
@@ -140,12 +145,9 @@ impl Udp {
         let messages = match sys::receive(self.descriptor.as_fd(), &mut self.slots, &mut self.buffers) {
             Ok(messages) => messages,
             Err(Errno::AGAIN) => return Ok(Received { datagrams: 0, drained: true }),
-            Err(errno) if is_about_a_peer(errno) => {
-                self.counters.errors += 1;
-                return Ok(Received { datagrams: 0, drained: false });
-            }
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return self.forgive(errno),
         };
+        self.shortages = 0;
         let before = self.counters.datagrams;
         self.counters.receives += 1;
         let share = self.buffers.len() / BATCH;
@@ -170,6 +172,22 @@ impl Udp {
         }
         let datagrams = (self.counters.datagrams - before) as usize;
         Ok(Received { datagrams, drained: messages < BATCH })
+    }
+
+    /// What a receive that failed means: a peer's trouble or a shortage of memory ends nothing.
+    fn forgive(&mut self, errno: Errno) -> io::Result<Received> {
+        let short = is_shortage(errno);
+        if !short && !is_about_a_peer(errno) {
+            return Err(errno.into());
+        }
+        self.counters.errors += 1;
+        self.shortages = if short { self.shortages + 1 } else { 0 };
+        // A shortage that lasts leaves the turn to the others, who may free something.
+        let drained = self.shortages >= SHORTAGES;
+        if drained {
+            self.shortages = 0;
+        }
+        Ok(Received { datagrams: 0, drained })
     }
 
     /// Sends `contents` in one system call: as datagrams of `segment` bytes (the last may be shorter), or as one
@@ -356,6 +374,11 @@ fn enlarge(socket: &OwnedFd) {
     if sockopt::set_socket_send_buffer_size_force(socket, SOCKET_BUFFER).is_err() {
         let _ = sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER);
     }
+}
+
+/// The system has no memory for it now.
+fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::NOMEM | Errno::NOBUFS)
 }
 
 /// An error that some destination caused (an ICMP message), as opposed to a broken socket.

@@ -105,3 +105,24 @@ fn what_is_no_device_is_assumed_to_be_up() {
     let error = Tun::from_fd(std::fs::File::open("/dev/null").unwrap().into()).unwrap_err().to_string();
     assert!(error.contains("is not a TUN device\n  hint: hand over"), "{error}");
 }
+
+#[test]
+fn a_read_that_the_kernel_refuses_costs_its_packet_and_not_the_device() {
+    // The kernel answers EINVAL to every read of such a descriptor.
+    let refusing = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).unwrap();
+    let mut tun = Tun::over(refusing, Offloads::ALL);
+    for errors in 1..=3 {
+        assert_eq!(tun.read().unwrap(), TunRead::Lost);
+        assert_eq!(tun.counters(), Counters { errors, ..Counters::default() });
+    }
+    for errno in [Errno::INVAL, Errno::MSGSIZE, Errno::NOMEM, Errno::NOBUFS, Errno::PROTO] {
+        assert!(!is_broken(errno), "{errno}");
+    }
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_is_an_error() {
+    let (_reading, writing) = std::io::pipe().unwrap();
+    let error = Tun::over(writing.into(), Offloads::ALL).read().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+}

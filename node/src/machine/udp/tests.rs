@@ -383,3 +383,16 @@ fn what_a_probe_finds_out_about_a_narrow_hop_is_known_afterwards() {
         send(&udp, there, &[1; 1400]);
     });
 }
+
+#[test]
+fn a_receive_without_memory_is_counted_and_only_a_broken_socket_is_an_error() {
+    let mut udp = Udp::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    for _ in 1..SHORTAGES {
+        assert_eq!(udp.forgive(Errno::NOMEM).unwrap(), Received { datagrams: 0, drained: false });
+    }
+    let patience_ends = udp.forgive(Errno::NOBUFS).unwrap();
+    assert_eq!(patience_ends, Received { datagrams: 0, drained: true }, "the others get their turn");
+    assert_eq!(udp.forgive(Errno::NOMEM).unwrap(), Received { datagrams: 0, drained: false });
+    assert_eq!(udp.counters().errors, u64::from(SHORTAGES) + 1);
+    assert!(udp.forgive(Errno::BADF).is_err());
+}
