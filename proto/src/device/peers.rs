@@ -1,6 +1,6 @@
 //! Who our peers are: added, changed, asked about, removed.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Device, PeerId};
@@ -192,26 +192,11 @@ impl Device {
         }
     }
 
-    /// Where peers are, and which of our addresses they last reached us at, where that is known.
-    pub fn sources(&self) -> impl Iterator<Item = (PeerId, SocketAddr, Source)> + '_ {
-        self.peers.iter().filter_map(|(id, peer)| {
-            let path = peer.path?;
-            Some((*id, path.remote, path.source?))
-        })
-    }
-
     /// Forgets which of our addresses reaches the peers at `remote`: the routing table chooses again.
     pub fn forget_source(&mut self, remote: SocketAddr) {
         for peer in self.peers.values_mut().filter(|peer| peer.remote() == Some(remote)) {
             peer.forget_source();
         }
-    }
-
-    /// Our address `ip` is gone: the peers that were reached from it leave it to the routing table again. The others keep theirs.
-    pub fn forget_sources_of(&mut self, ip: IpAddr) {
-        let is_gone =
-            |peer: &Peer| peer.path.and_then(|path| path.source).is_some_and(|source| source.ip == ip);
-        self.peers.values_mut().filter(|peer| is_gone(peer)).for_each(Peer::forget_source);
     }
 
     /// The peers that are reached from an address of ours which is known, in the order they were added: where each is, and that
