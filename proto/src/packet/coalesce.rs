@@ -43,6 +43,7 @@ pub struct Coalescer {
     items: Vec<Item>,
     /// The items that may still grow, the one that grew last at the end.
     lanes: Vec<Lane>,
+    enabled: bool,
     joins_tcp: bool,
     joins_udp: bool,
 }
@@ -93,6 +94,7 @@ impl Coalescer {
             tail: 0,
             items: Vec::with_capacity(MAX_ITEMS),
             lanes: Vec::with_capacity(MAX_LANES),
+            enabled: true,
             joins_tcp: true,
             joins_udp: false,
         }
@@ -100,6 +102,12 @@ impl Coalescer {
 
     /// Whether anything is joined at all: no, if the TUN device refuses segments.
     pub fn set_enabled(&mut self, enabled: bool) {
+        self.enabled = enabled;
+        self.close_all();
+    }
+
+    /// Whether TCP is joined, where anything is.
+    pub fn set_tcp(&mut self, enabled: bool) {
         self.joins_tcp = enabled;
         self.close_all();
     }
@@ -131,14 +139,12 @@ impl Coalescer {
         if self.is_full() {
             return Err(Discard::OutboxFull);
         }
-        if !self.joins_tcp {
+        if !self.enabled {
             self.append(packet);
             return Ok(());
         }
         match Shape::of(packet) {
-            Shape::Data(flow, data) if data.kind != Kind::Udp || self.joins_udp => {
-                self.join(flow, data, packet);
-            }
+            Shape::Data(flow, data) if self.joins(data.kind) => self.join(flow, data, packet),
             Shape::Data(flow, _) | Shape::Alone(flow) => {
                 self.close(|lane| lane.flow == flow);
                 self.append(packet);
@@ -163,6 +169,10 @@ impl Coalescer {
             item.finish(bytes);
             write(bytes);
         }
+    }
+
+    fn joins(&self, kind: Kind) -> bool {
+        if kind == Kind::Udp { self.joins_udp } else { self.joins_tcp }
     }
 
     /// To the item of its flow, or to one of its own.
