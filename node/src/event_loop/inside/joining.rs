@@ -42,11 +42,13 @@ struct Trust {
     promised: bool,
     refusals: u32,
     resting: u32,
+    /// It has rested before.
+    told: bool,
 }
 
 impl Trust {
     const fn new(promised: bool) -> Self {
-        Self { promised, refusals: 0, resting: 0 }
+        Self { promised, refusals: 0, resting: 0, told: false }
     }
 
     const fn is_on(&self) -> bool {
@@ -78,7 +80,8 @@ impl Joining {
         self.trust(kind).refusals = 0;
     }
 
-    /// A joined item was refused, and its packets went alone: so it was the joining. Whether that begins a rest.
+    /// A joined item was refused, and its packets went alone: so it was the joining. Whether that begins the first
+    /// rest of this kind: the others are not worth a word.
     pub(super) const fn refused(&mut self, kind: Kind) -> bool {
         let trust = self.trust(kind);
         trust.refusals += 1;
@@ -86,7 +89,7 @@ impl Joining {
             return false;
         }
         (trust.refusals, trust.resting) = (0, REST);
-        true
+        !std::mem::replace(&mut trust.told, true)
     }
 
     const fn trust(&mut self, kind: Kind) -> &mut Trust {
@@ -222,6 +225,8 @@ mod tests {
             joining.taken(Kind::Udp);
         }
         assert!(joining.is_on(Kind::Udp), "refusals now and then rest nothing");
+        let told = (0..PATIENCE).filter(|_| joining.refused(Kind::Udp)).count();
+        assert!(!joining.is_on(Kind::Udp) && told == 0, "the second rest is not told");
     }
 
     #[test]
