@@ -39,8 +39,10 @@ pub struct TunFacts {
     pub name: String,
     /// What the kernel hands over and takes in one piece.
     pub offloads: Offloads,
-    /// Whether opened packets are still coalesced.
+    /// Whether opened TCP packets are coalesced at present: the device takes it, and refusals do not suspend it.
     pub coalescing: bool,
+    /// The same for UDP.
+    pub coalescing_udp: bool,
     /// What it has carried.
     pub counters: TunCounters,
 }
@@ -164,7 +166,6 @@ fn udp(facts: &Facts) -> Value {
         "errors": sends.errors,
         "blocked": sends.blocked,
         "refused": sends.refused,
-        "stale_sources": sends.stale_sources,
         "receives": receives.receives,
         "received_datagrams": receives.datagrams,
         "receive_errors": receives.errors,
@@ -179,6 +180,7 @@ fn tun(facts: &TunFacts) -> Value {
         "super_packets": facts.offloads.tso,
         "udp_super_packets": facts.offloads.uso,
         "coalescing": facts.coalescing,
+        "coalescing_udp": facts.coalescing_udp,
         "reads": counters.reads,
         "read_bytes": counters.read_bytes,
         "super_packets_read": counters.super_packets,

@@ -225,7 +225,7 @@ impl Walk {
             for packet in std::mem::take(&mut self.world.hosts[host].entered) {
                 if packet[9] == ICMP {
                     assert_eq!(packet[12..16], overlay(host), "complaints are in our own name");
-                    assert_eq!(packet[20..22], [3, 0], "there is no route");
+                    assert_eq!(packet[20..22], [3, 1], "no peer has that address");
                     self.complaints[host] += 1;
                 } else {
                     self.check(host, &packet);

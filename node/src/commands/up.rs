@@ -35,6 +35,7 @@ pub(super) const SPIN: Duration = Duration::from_micros(100);
 /// Runs until a signal stops it.
 pub(super) fn run(common: &Common) -> Result<(), Failure> {
     host::raise_descriptor_limit();
+    host::hide_memory();
     let loaded = config::load(&common.config).map_err(|mistakes| mistaken(&mistakes))?;
     for warning in &loaded.warnings {
         tracing::warn!("{}", as_warning(warning));

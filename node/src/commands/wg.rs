@@ -28,7 +28,9 @@ use crate::uapi::server::{self, FOLDER, Patience};
 /// Runs the interface until it or its socket is deleted, or a signal comes; in the background unless told otherwise.
 pub(super) fn run(options: &Wg) -> Result<(), Failure> {
     host::raise_descriptor_limit();
+    // Before anything that holds a key; what was inherited is looked up first, where a hidden process might not look.
     let Inherited { tun, uapi, ready } = Inherited::take().map_err(plain)?;
+    host::hide_memory();
     let gate = gate(options)?;
     if options.foreground || daemon::wants_foreground() {
         let started = open(options, tun, uapi).and_then(|(tun, socket)| assemble(gate, tun, socket));

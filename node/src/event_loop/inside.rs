@@ -7,11 +7,14 @@ use lockgate_proto::packet::coalesce::Coalescer;
 use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::packet::vnet;
 
+use self::joining::{Joining, Kind, write_singly};
 use super::network::Network;
 use crate::machine::poller::{Interest, Poller, Ready};
 use crate::machine::tun::{Tun, TunRead, Written};
 use crate::node::Node;
 use crate::report::TunFacts;
+
+mod joining;
 
 /// The TUN device's token.
 pub(super) const TUN: u64 = 1;
@@ -25,7 +28,11 @@ const FLUSH: usize = 32 << 10;
 pub(super) struct Inside {
     pub(super) tun: Tun,
     pub(super) coalescer: Coalescer,
-    coalesces: bool,
+    joining: Joining,
+    /// Whether the coalescer joins TCP, and UDP.
+    joins: (bool, bool),
+    /// Where a packet that goes alone after all is made.
+    single: Vec<u8>,
     /// There may be something to read.
     ready: bool,
     /// The device was deleted.
@@ -36,10 +43,12 @@ impl Inside {
     pub(super) fn new(tun: Tun, poller: &Poller) -> io::Result<Self> {
         poller.register(&tun, TUN, Interest::Read)?;
         let mut coalescer = Coalescer::new();
-        let offloads = tun.offloads();
-        coalescer.set_enabled(offloads.tso);
-        coalescer.set_udp(offloads.uso);
-        Ok(Self { coalesces: offloads.tso, tun, coalescer, ready: true, gone: false })
+        let joining = Joining::new(tun.offloads());
+        coalescer.set_enabled(tun.offloads().tso || tun.offloads().uso);
+        let joins = (joining.is_on(Kind::Tcp), joining.is_on(Kind::Udp));
+        coalescer.set_tcp(joins.0);
+        coalescer.set_udp(joins.1);
+        Ok(Self { tun, coalescer, joining, joins, single: Vec::new(), ready: true, gone: false })
     }
 
     /// Takes what local applications have sent, up to a turn's share, and sends it on.
@@ -98,16 +107,36 @@ impl Inside {
         if self.coalescer.is_empty() {
             return;
         }
-        let Self { tun, coalescer, .. } = self;
-        let mut refused = false;
-        coalescer.drain(|item| refused |= tun.write(item) == Written::Refused);
-        if refused {
-            tracing::warn!(
-                "the TUN device takes no coalesced packets; they are written one by one from now on"
-            );
-            self.coalesces = false;
-            coalescer.set_enabled(false);
-            coalescer.set_udp(false);
+        let Self { tun, coalescer, joining, single, .. } = self;
+        coalescer.drain(|item| {
+            joining.count();
+            let written = tun.write(item);
+            let Some(kind) = Kind::of(item) else { return };
+            match written {
+                Written::Sent => joining.taken(kind),
+                // Only where the packets pass alone was it the joining.
+                Written::Refused
+                    if write_singly(item, single, |packet| tun.write(packet)) == Ok(true)
+                        && joining.refused(kind) =>
+                {
+                    tracing::warn!(
+                        ?kind,
+                        "the TUN device refuses coalesced packets; they go alone for a while"
+                    );
+                }
+                _ => {}
+            }
+        });
+        self.follow();
+    }
+
+    /// Has the coalescer join what is to be joined at present.
+    fn follow(&mut self) {
+        let now = (self.joining.is_on(Kind::Tcp), self.joining.is_on(Kind::Udp));
+        if self.joins != now {
+            self.joins = now;
+            self.coalescer.set_tcp(now.0);
+            self.coalescer.set_udp(now.1);
         }
     }
 
@@ -116,7 +145,8 @@ impl Inside {
         TunFacts {
             name: self.tun.name().to_owned(),
             offloads: self.tun.offloads(),
-            coalescing: self.coalesces,
+            coalescing: self.joining.is_on(Kind::Tcp),
+            coalescing_udp: self.joining.is_on(Kind::Udp),
             counters: self.tun.counters(),
         }
     }

@@ -59,7 +59,10 @@ impl Link {
         let Self { monitor, ways_changed: ways, fell, .. } = self;
         let drained = monitor.as_mut().map(|monitor| {
             monitor.drain(&mut |change| {
-                *ways |= matches!(change, Change::Routes | Change::Addresses | Change::Lost);
+                *ways |= matches!(
+                    change,
+                    Change::Routes | Change::Addresses | Change::AddressGone(_) | Change::Lost
+                );
                 *fell |= matches!(change, Change::LinkDown(_) | Change::Lost);
             })
         });

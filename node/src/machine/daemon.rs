@@ -172,8 +172,12 @@ impl Inherited {
 }
 
 impl Ready {
-    /// At work: the first process may end.
+    /// At work: the first process may end. This one leaves the folder that it was started in, so that it keeps no file system
+    /// from being unmounted: whatever a relative path names must be open by now.
     pub fn at_work(mut self) {
+        if let Err(error) = rustix::process::chdir("/") {
+            tracing::debug!(%error, "stays in the folder that it was started in");
+        }
         // Where the first process was killed meanwhile, nobody needs to know.
         let _ = self.0.write_all(AT_WORK);
     }
@@ -297,7 +301,7 @@ mod tests {
 
     /// Runs as the second process of the next test: takes over, says so, serves one client, and ends.
     #[test]
-    #[ignore = "the second process of a_listening_socket_goes_on_in_the_second_process, which runs it"]
+    #[ignore = "the second process of a_listening_socket_goes_on_in_the_second_process_which_holds_no_folder, which runs it"]
     fn the_second_process() {
         let inherited = Inherited::take().unwrap();
         let Some(ready) = inherited.ready else { return };
@@ -311,11 +315,12 @@ mod tests {
         listener.set_nonblocking(false).unwrap();
         device.write_all(b"device").unwrap();
         ready.at_work();
+        assert_eq!(env::current_dir().unwrap(), PathBuf::from("/"), "it holds no folder");
         listener.accept().unwrap().0.write_all(b"hello").unwrap();
     }
 
     #[test]
-    fn a_listening_socket_goes_on_in_the_second_process() {
+    fn a_listening_socket_goes_on_in_the_second_process_which_holds_no_folder() {
         let scratch = Scratch::new();
         let path = scratch.file("wg0.sock");
         let socket = UnixSocket::bind("test", &path, 0o600, 4).unwrap();

@@ -141,10 +141,13 @@ impl Batch {
         self.failed.pop_front()
     }
 
-    /// Drops what waits: there is no socket any more.
+    /// Drops what waits, and what was learnt of the socket: there is none any more.
     pub fn clear(&mut self) {
         self.runs.clear();
+        self.stale.clear();
+        self.failed.clear();
         (self.used, self.shown) = (0, 0);
+        (self.refusals, self.resting) = (0, 0);
     }
 
     /// Shows every datagram that waits to `look`, once each.

@@ -62,8 +62,8 @@ pub enum TunRead<'a> {
 pub enum Written {
     /// The kernel has it.
     Sent,
-    /// The kernel, or a device without a virtio header, takes no coalesced packet of this kind: coalesce no more on this
-    /// device. The same bytes as single packets may pass.
+    /// The kernel, or a device without a virtio header, does not take this coalesced packet: the same bytes as single
+    /// packets may pass.
     Refused,
     /// No memory or no room for it at this moment.
     Full,

@@ -40,7 +40,7 @@ pub struct Received {
     pub drained: bool,
 }
 
-/// What a socket has received since it was bound. All of them only ever grow.
+/// What a socket, and those before it ([`Udp::with_counters`]), have received. All of them only ever grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiveCounters {
     /// System calls that brought something.
@@ -289,6 +289,12 @@ impl Udp {
     /// The send buffer that was granted, in bytes (Linux reports twice what one asks for).
     pub fn send_buffer(&self) -> usize {
         sockopt::socket_send_buffer_size(&self.descriptor).unwrap_or(0)
+    }
+
+    /// Goes on counting from what the socket before this one, on another port, had received.
+    pub fn with_counters(mut self, counters: ReceiveCounters) -> Self {
+        self.counters = counters;
+        self
     }
 
     /// What was received so far.

@@ -1,12 +1,13 @@
 //! Reads a request, line by line: what is unknown, misplaced or misspelt ends it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
 
 use lockgate_proto::prefix::Prefix;
 
 use super::{Change, Edit, Errno, Flaw, LINE, Parsed, PeerChange, Presence, Request, allowed_ip};
+use crate::machine::host;
 
 /// Reads one request, its empty line included, in time in proportion to its length. What stands behind the empty line is
 /// not looked at.
@@ -136,15 +137,33 @@ fn read_edit(key: &[u8], value: &str) -> Outcome<Edit> {
     }
 }
 
-/// `192.0.2.1:51820` or `[2001:db8::1]:51820`.
+/// `192.0.2.1:51820`, `[2001:db8::1]:51820`, or `[fe80::1%7]:51820` and `[fe80::1%eth0]:51820` with the interface that
+/// leads there: `wg` prints the name, a report the number.
 fn endpoint(value: &str) -> Outcome<SocketAddr> {
-    // A zone is a name on this host that may be another interface tomorrow.
-    if value.contains('%') {
-        return Err(invalid("an endpoint with a zone is not supported"));
-    }
-    let address: SocketAddr =
-        value.parse().map_err(|_| invalid("endpoint is ADDRESS:PORT or [ADDRESS]:PORT"))?;
-    Ok(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    let address: SocketAddr = match named_zone(value) {
+        None => value.parse().map_err(|_| invalid("endpoint is ADDRESS:PORT or [ADDRESS]:PORT"))?,
+        Some((before, name, behind)) => {
+            let index = host::interface_index(name)
+                .ok_or(invalid("the zone of this endpoint is no interface of this host"))?;
+            format!("{before}%{index}{behind}")
+                .parse()
+                .map_err(|_| invalid("an endpoint with a zone is [ADDRESS%ZONE]:PORT"))?
+        }
+    };
+    Ok(match address {
+        SocketAddr::V6(address) if address.ip().to_ipv4_mapped().is_none() => {
+            SocketAddrV6::new(*address.ip(), address.port(), 0, address.scope_id()).into()
+        }
+        address => SocketAddr::new(address.ip().to_canonical(), address.port()),
+    })
+}
+
+/// What stands before, in and behind a zone that is a name.
+fn named_zone(value: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = value.split_once('%')?;
+    let end = rest.rfind("]:")?;
+    let (zone, behind) = rest.split_at(end);
+    (number::<u32>(zone).is_none()).then_some((before, zone, behind))
 }
 
 /// Digits and nothing else: `parse` alone would take a sign.

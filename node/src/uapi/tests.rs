@@ -167,8 +167,12 @@ fn what_is_wrong_with_a_peer_is_refused_and_what_stood_before_it_stays() {
         "endpoint=192.0.2.1:+1",
         "endpoint=2001:db8::1:51820",
         "endpoint=[2001:db8::1]",
-        "endpoint=[fe80::1%eth0]:51820",
-        "endpoint=[fe80::1%2]:51820",
+        "endpoint=[fe80::1%no such one]:51820",
+        "endpoint=[fe80::1%-1]:51820",
+        "endpoint=[fe80::1%]:51820",
+        "endpoint=[fe80::1%4294967296]:51820",
+        "endpoint=[192.0.2.1%lo]:51820",
+        "endpoint=fe80::1%2:51820",
         "endpoint=example.org:51820",
         "endpoint=192.0.2.1:51820 ",
         "persistent_keepalive_interval=65536",
@@ -336,4 +340,25 @@ fn no_damage_to_a_request_is_a_panic_and_none_hides_a_line() {
         }
     }
     assert!(fine > 100 && flawed > 1000 && refused > 100, "{fine} {flawed} {refused}");
+}
+
+#[test]
+fn an_endpoint_that_a_report_prints_with_its_zone_can_be_set() {
+    let taken = |value: &str| {
+        let text = format!("set=1\npublic_key={KEY}\nendpoint={value}\n\n");
+        let parsed = parse(text.as_bytes()).unwrap();
+        let (None, Request::Set(changes)) = (parsed.flaw, parsed.request) else { panic!("refused: {value}") };
+        let Change::Peer(peer) = &changes[0] else { panic!("a peer") };
+        let Edit::Endpoint(endpoint) = peer.edits[0] else { panic!("an endpoint") };
+        endpoint
+    };
+    let expected: SocketAddr = "[fe80::1%7]:5555".parse().unwrap();
+    assert_eq!(taken("[fe80::1%7]:5555"), expected);
+    assert_eq!(taken(&expected.to_string()), expected);
+    assert_eq!(
+        taken("[fe80::1%lo]:5555"),
+        "[fe80::1%1]:5555".parse().unwrap(),
+        "the loopback is interface 1"
+    );
+    assert_eq!(taken("[::ffff:192.0.2.1]:5555"), "192.0.2.1:5555".parse().unwrap());
 }

@@ -47,6 +47,7 @@ pub struct Coalescer {
     tail: usize,
     items: Vec<Item>,
     lanes: Lanes,
+    enabled: bool,
     joins_tcp: bool,
     joins_udp: bool,
 }
@@ -85,6 +86,7 @@ impl Coalescer {
             tail: 0,
             items: Vec::with_capacity(MAX_ITEMS),
             lanes: Lanes::new(),
+            enabled: true,
             joins_tcp: true,
             joins_udp: false,
         }
@@ -92,6 +94,12 @@ impl Coalescer {
 
     /// Whether anything is joined at all: no, if the TUN device refuses segments.
     pub fn set_enabled(&mut self, enabled: bool) {
+        self.enabled = enabled;
+        self.close_all();
+    }
+
+    /// Whether TCP is joined, where anything is.
+    pub fn set_tcp(&mut self, enabled: bool) {
         self.joins_tcp = enabled;
         self.close_all();
     }
@@ -125,14 +133,12 @@ impl Coalescer {
         if self.is_full() {
             return Err(Discard::OutboxFull);
         }
-        if !self.joins_tcp {
+        if !self.enabled {
             self.append(packet);
             return Ok(());
         }
         match Shape::of(packet) {
-            Shape::Data(flow, data) if data.kind != Kind::Udp || self.joins_udp => {
-                self.join(flow, data, packet);
-            }
+            Shape::Data(flow, data) if self.joins(data.kind) => self.join(flow, data, packet),
             Shape::Data(flow, _) | Shape::Alone(flow) => {
                 if let Some(at) = self.lanes.find(&flow) {
                     self.close(at);
@@ -161,6 +167,10 @@ impl Coalescer {
             item.finish(bytes);
             write(bytes);
         }
+    }
+
+    fn joins(&self, kind: Kind) -> bool {
+        if kind == Kind::Udp { self.joins_udp } else { self.joins_tcp }
     }
 
     /// To the item of its flow, or to one of its own.

@@ -81,6 +81,7 @@ impl Kernel {
                         Err(error) => panic!("one descriptor: {error}"),
                     }
                 }
+                TunRead::Lost => panic!("B has lost a packet"),
                 TunRead::Gone => panic!("B is gone"),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use netlink_packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
@@ -11,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{self, SocketFlags, sockopt};
 
-use super::{MESSAGE, NetlinkError, messages, open_socket, receive};
+use super::{MESSAGE, NetlinkError, messages, open_socket, own_address, receive};
 
 /// Room for a burst of news, so that they are seldom lost (the kernel doubles it).
 const NEWS_BUFFER: usize = 1 << 20;
@@ -40,8 +41,10 @@ pub enum Change {
     Gone(u32),
     /// Some routes are not what they were.
     Routes,
-    /// Some addresses are not what they were.
+    /// Some addresses are new, or not what they were; [`Change::AddressGone`] tells of those that went.
     Addresses,
+    /// An interface has this address no more; another one may have it still.
+    AddressGone(IpAddr),
     /// News were lost: ask for everything that matters again.
     Lost,
 }
@@ -69,8 +72,8 @@ impl Monitor {
         Ok(Self { socket, buffer: vec![0; MESSAGE] })
     }
 
-    /// Hands over everything new; afterwards readiness will be told again. However many routes or addresses changed,
-    /// each of the two is told once, at the end.
+    /// Hands over everything new; afterwards readiness will be told again. However many routes changed or addresses came,
+    /// each of the two is told once, at the end; each address that went is told.
     ///
     /// # Errors
     /// Only if the socket itself is broken.
@@ -89,7 +92,8 @@ impl Monitor {
             for message in messages(&self.buffer[..length]) {
                 match NetlinkBuffer::new(message).message_type() {
                     RTM_NEWROUTE | RTM_DELROUTE => routes = true,
-                    RTM_NEWADDR | RTM_DELADDR => addresses = true,
+                    RTM_NEWADDR => addresses = true,
+                    RTM_DELADDR => tell_address(message, each),
                     RTM_NEWLINK | RTM_DELLINK => tell_link(message, each),
                     _ => {}
                 }
@@ -115,6 +119,15 @@ impl fmt::Debug for Monitor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Monitor").finish_non_exhaustive()
     }
+}
+
+fn tell_address(message: &[u8], each: &mut dyn FnMut(Change)) {
+    let gone =
+        match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|message| message.payload) {
+            Ok(NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(gone))) => own_address(&gone),
+            _ => None,
+        };
+    each(gone.map_or(Change::Lost, Change::AddressGone));
 }
 
 pub(super) fn tell_link(message: &[u8], each: &mut dyn FnMut(Change)) {

@@ -158,6 +158,11 @@ fn every_change_is_heard_of() {
         await_change(&mut poller, &mut monitor, Change::Addresses);
         netlink.add_route(&interface, prefix("10.66.0.0/16"), None).unwrap();
         await_change(&mut poller, &mut monitor, Change::Routes);
+        for address in ["10.9.0.1", "fd00::9"] {
+            ip(&format!("address replace {address}/128 dev wg0").replace("1/128", "1/32"));
+            ip(&format!("address del {address}/128 dev wg0").replace("1/128", "1/32"));
+            await_change(&mut poller, &mut monitor, Change::AddressGone(address.parse().unwrap()));
+        }
         netlink.set_admin(&interface, Admin::Down).unwrap();
         await_change(&mut poller, &mut monitor, Change::LinkDown(index));
         drop(tun);

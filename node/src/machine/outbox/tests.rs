@@ -349,3 +349,29 @@ fn a_destination_that_cannot_be_reached_costs_a_counter() {
     assert_eq!(receive(&mut receiver, 1), [[2; 10]]);
     assert_eq!(batch.counters().errors, 2);
 }
+
+#[test]
+fn a_cleared_batch_remembers_nothing_of_the_socket_that_is_gone() {
+    let mut batch = Batch::new();
+    let gone = address(9);
+    for _ in 0..PATIENCE {
+        put(&mut batch, gone, &[1; 100]);
+        put(&mut batch, gone, &[2; 100]);
+        let flushed = batch.flush_through(true, |_, _, segment| match segment {
+            Some(_) => Err(Errno::IO),
+            None => Ok(()),
+        });
+        assert_eq!(flushed, Flushed::All);
+    }
+    assert_eq!(batch.resting, REST, "segmentation rests");
+    put(&mut batch, gone, &[3; 100]);
+    assert_eq!(batch.flush_through(true, |_, _, _| Err(Errno::NETUNREACH)), Flushed::All);
+    batch.note_stale(Path { remote: gone, source: None });
+    put(&mut batch, gone, &[4; 100]);
+    let counters = batch.counters();
+    batch.clear();
+    assert!(batch.is_empty() && batch.pending() == 0);
+    assert_eq!((batch.refusals, batch.resting), (0, 0));
+    assert_eq!((batch.take_stale(), batch.take_failed()), (None, None));
+    assert_eq!(batch.counters(), counters, "what was done was done");
+}

@@ -122,7 +122,7 @@ fn a_read_that_the_kernel_refuses_costs_its_packet_and_not_the_device() {
 
 #[test]
 fn a_descriptor_that_cannot_be_read_is_an_error() {
-    let (_reading, writing) = std::io::pipe().unwrap();
+    let (_reading, writing) = io::pipe().unwrap();
     let error = Tun::over(writing.into(), Offloads::ALL).read().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
 }

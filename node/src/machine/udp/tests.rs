@@ -396,3 +396,14 @@ fn a_receive_without_memory_is_counted_and_only_a_broken_socket_is_an_error() {
     assert_eq!(udp.counters().errors, u64::from(SHORTAGES) + 1);
     assert!(udp.forgive(Errno::BADF).is_err());
 }
+
+#[test]
+fn a_socket_goes_on_counting_where_the_one_before_it_stopped() {
+    let before = ReceiveCounters { receives: 3, datagrams: 40, empty: 1, malformed: 2, errors: 5 };
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut udp = Udp::bind(address).unwrap().with_counters(before);
+    assert_eq!(udp.counters(), before);
+    std::net::UdpSocket::bind(address).unwrap().send_to(b"one", udp.local_addr()).unwrap();
+    while udp.recv(|_, _, _| {}).unwrap().datagrams == 0 {}
+    assert_eq!(udp.counters(), ReceiveCounters { receives: 4, datagrams: 41, ..before });
+}

@@ -308,6 +308,17 @@ fn switched_off_everything_passes_alone() {
 }
 
 #[test]
+fn each_kind_is_switched_off_without_the_other() {
+    let (tcp, udp) = (packets(&train(&tcp(4), 3, 100)), packets(&train(&udp(6), 3, 100)));
+    let mut coalescer = with_udp();
+    coalescer.set_tcp(false);
+    assert_eq!(pushed(&mut coalescer, &tcp).len(), 3);
+    assert_eq!(pushed(&mut coalescer, &udp).len(), 1);
+    coalescer.set_tcp(true);
+    assert_eq!(pushed(&mut coalescer, &tcp).len(), 1);
+}
+
+#[test]
 fn a_single_packet_is_said_to_be_good_only_if_it_was_verified() {
     for (packet, flags) in [
         (tcp(4).packet(), vnet::DATA_VALID),
