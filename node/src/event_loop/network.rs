@@ -28,6 +28,8 @@ pub(super) struct Network {
     pub(super) batch: Batch,
     tap: Option<Tap>,
     mark: u32,
+    /// By sockets that are closed.
+    received: ReceiveCounters,
     /// There may be something to read.
     ready: bool,
     /// The socket took no more; it will tell.
@@ -39,8 +41,9 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(udp: Option<Udp>, tap: Option<Tap>, poller: &Poller) -> io::Result<Self> {
         let batch = Batch::new();
+        let received = ReceiveCounters::default();
         let mut network =
-            Self { udp: None, batch, tap, mark: 0, ready: false, blocked: false, flush_at: None };
+            Self { udp: None, batch, tap, mark: 0, received, ready: false, blocked: false, flush_at: None };
         if let Some(udp) = udp {
             network.install(udp, poller)?;
         }
@@ -59,7 +62,7 @@ impl Network {
         if port != 0 && self.port() == Some(port) {
             return Ok(());
         }
-        let mut udp = Udp::bind_port(port)?;
+        let mut udp = Udp::bind_port(port)?.with_counters(self.received());
         if let Err(error) = udp.set_mark(self.mark) {
             tracing::warn!(%error, "datagrams leave without their mark");
         }
@@ -68,6 +71,7 @@ impl Network {
 
     /// Listens no more; what waited is dropped.
     pub(super) fn close(&mut self) {
+        self.received = self.received();
         self.udp = None;
         self.batch.clear();
         (self.ready, self.blocked, self.flush_at) = (false, false, None);
@@ -101,7 +105,11 @@ impl Network {
     }
 
     pub(super) fn counters(&self) -> (SendCounters, ReceiveCounters) {
-        (self.batch.counters(), self.udp.as_ref().map(Udp::counters).unwrap_or_default())
+        (self.batch.counters(), self.received())
+    }
+
+    fn received(&self) -> ReceiveCounters {
+        self.udp.as_ref().map_or(self.received, Udp::counters)
     }
 
     pub(super) fn is_segmenting(&self) -> bool {
