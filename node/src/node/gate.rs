@@ -2,6 +2,8 @@
 
 mod denials;
 mod territory;
+#[cfg(test)]
+mod tests;
 
 pub use denials::PacketDenial;
 pub use territory::Territory;
@@ -141,7 +143,15 @@ impl Policed {
             Direction::In => (name, &*own),
         };
         let (from, to) = between(direction);
-        let near = if direction == Direction::Out { headers.source } else { headers.destination };
+        let (near, far) = match direction {
+            Direction::Out => (headers.source, headers.destination),
+            Direction::In => (headers.destination, headers.source),
+        };
+        if territory.holds(far) {
+            // Our own address from outside, or a packet for our own network on its way out: a wider prefix of the peer's
+            // does not make it the peer's.
+            return Err(if direction == Direction::In { Discard::ForeignSource } else { Discard::NoRoute });
+        }
         if !territory.holds(near) {
             let asked = (kind(headers.transport), Why::Transit);
             denials

@@ -1,0 +1,130 @@
+//! The gate alone: whose packet it is, and what is said of it.
+
+use std::time::Duration;
+
+use lockgate_proto::device::{Device, PeerConfig};
+use lockgate_proto::entropy::{Entropy, Randomness};
+use lockgate_proto::keys::PrivateKey;
+use lockgate_proto::now::Moment;
+use lockgate_proto::policy::Policy;
+
+use super::*;
+
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+const POLICY: &str = r#"default = "deny"
+[tags]
+role = ["edge", "centre"]
+[nodes]
+alpha = { role = "edge" }
+beta = { role = "centre" }
+[[allow]]
+id = "all"
+from = "role=edge"
+to = "role=centre udp:7"
+[[allow]]
+id = "back"
+from = "role=centre"
+to = "role=edge udp:7"
+"#;
+
+const NOW: Now = Now { instant: Moment::ZERO, wall: Duration::ZERO };
+
+fn peers() -> [PeerId; 2] {
+    let randomness = Randomness { secret: Box::new(Counting(1)), public: Box::new(Counting(2)) };
+    let mut device = Device::new(None, randomness, NOW);
+    [3, 4].map(|seed| {
+        let public_key = PrivateKey::generate(&mut Counting(seed)).public();
+        let config = PeerConfig { public_key, preshared_key: None, endpoint: None, keepalive: None };
+        device.add_peer(config, NOW).unwrap()
+    })
+}
+
+fn rules(generation: u64) -> Arc<Rules> {
+    Arc::new(Rules::compile(&Policy::parse("policy.toml", POLICY).unwrap(), generation))
+}
+
+/// A gate of alpha (10.77.0.1, and 192.168.7.0/24 behind it), and its peer beta, which may have any address.
+fn gate(peer: PeerId) -> Gate {
+    let network = Prefix::masked([192, 168, 7, 0].into(), 24).unwrap();
+    let territory = Territory::new(vec![[10, 77, 0, 1].into()], vec![network]);
+    let mut gate = Gate::policy("alpha".into(), territory, rules(1), 9);
+    gate.name(peer, "beta".into(), &[Prefix::masked([0, 0, 0, 0].into(), 0).unwrap()]);
+    gate
+}
+
+/// UDP from one port to another, with no payload.
+fn packet(source: [u8; 4], destination: [u8; 4], ports: [u8; 2]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend([0, ports[0], 0, ports[1], 0, 8, 0, 0]);
+    packet
+}
+
+const OWN: [u8; 4] = [10, 77, 0, 1];
+const BEHIND: [u8; 4] = [192, 168, 7, 5];
+const THEIRS: [u8; 4] = [10, 77, 0, 2];
+const NOBODYS: [u8; 4] = [172, 16, 0, 1];
+
+#[test]
+fn a_packet_passes_only_between_what_is_ours_and_what_is_theirs() {
+    let [beta, _] = peers();
+    for (direction, source, destination, verdict) in [
+        (Direction::Out, OWN, THEIRS, Ok(())),
+        (Direction::Out, BEHIND, THEIRS, Ok(())),
+        (Direction::Out, NOBODYS, THEIRS, Err(Discard::Transit)),
+        (Direction::Out, THEIRS, THEIRS, Err(Discard::Transit)),
+        (Direction::Out, OWN, BEHIND, Err(Discard::NoRoute)),
+        (Direction::In, THEIRS, OWN, Ok(())),
+        (Direction::In, THEIRS, BEHIND, Ok(())),
+        (Direction::In, THEIRS, NOBODYS, Err(Discard::Transit)),
+        (Direction::In, THEIRS, [224, 0, 0, 1], Err(Discard::Transit)),
+        (Direction::In, OWN, OWN, Err(Discard::ForeignSource)),
+        (Direction::In, BEHIND, OWN, Err(Discard::ForeignSource)),
+    ] {
+        let packet = packet(source, destination, [9, 7]);
+        let judged = gate(beta).judge(direction, beta, &packet, NOW);
+        assert_eq!(judged, verdict, "{direction:?} {source:?} {destination:?}");
+    }
+}
+
+#[test]
+fn a_peer_without_a_name_and_a_gate_without_rules_let_nothing_pass() {
+    let [beta, stranger] = peers();
+    let packet = packet(OWN, THEIRS, [9, 7]);
+    for direction in [Direction::Out, Direction::In] {
+        assert_eq!(gate(beta).judge(direction, stranger, &packet, NOW), Err(Discard::Denied));
+        assert_eq!(Gate::Shut.judge(direction, beta, &packet, NOW), Err(Discard::Denied));
+        assert_eq!(Gate::NoTun.judge(direction, beta, &packet, NOW), Err(Discard::NoTun));
+    }
+    let mut gate = gate(beta);
+    gate.replace_rules(Arc::new(Rules::nothing()));
+    assert_eq!(gate.judge(Direction::Out, beta, &packet, NOW), Err(Discard::Denied));
+}
+
+#[test]
+fn a_withdrawn_flow_is_told_as_it_was_opened_though_an_answer_comes_first() {
+    let [beta, _] = peers();
+    let mut gate = gate(beta);
+    let (question, answer) = (packet(OWN, THEIRS, [9, 7]), packet(THEIRS, OWN, [7, 9]));
+    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Ok(()));
+    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Ok(()));
+    gate.replace_rules(Arc::new(Rules::nothing()));
+    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Err(Discard::Denied));
+    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Err(Discard::Denied));
+    let told = gate.poll_denial().unwrap();
+    assert_eq!((&*told.from, &*told.to, told.what), ("alpha", "beta", PacketKind::Udp(7)));
+    assert!(told.reason.contains("the rule that let it through is gone"), "{}", told.reason);
+    assert_eq!(gate.poll_denial(), None);
+    assert_eq!(gate.denials().map(|denial| denial.count).collect::<Vec<_>>(), [2]);
+}
