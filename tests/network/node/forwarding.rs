@@ -7,8 +7,6 @@
 //!  may: edge → centre, centre → far, centre → edge; not: edge → far
 //! ```
 
-#![expect(clippy::disallowed_methods, reason = "a test writes its own policy")]
-
 use std::time::Duration;
 
 use lockgate_tests::network::{KeyPair, Lab, Namespace, PORT, WIRE, answers, ping};

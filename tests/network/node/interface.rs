@@ -5,8 +5,6 @@
 //!    └ wire 10.99.0.1 ══ veth ══ wire 10.99.0.2 (beta)
 //! ```
 
-#![expect(clippy::disallowed_methods, reason = "a test edits its own configuration")]
-
 use std::process::Output;
 
 use lockgate_tests::network::{Flow, Lab, Namespace, SOON, WIRE, ping};

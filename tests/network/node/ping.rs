@@ -5,8 +5,6 @@
 //!    └ wire 10.99.0.1 ══ veth, nft drops on the way in at alpha ══ wire 10.99.0.2 ┘
 //! ```
 
-#![expect(clippy::disallowed_methods, reason = "an echo comes from a socket of its own")]
-
 use std::time::Duration;
 
 use lockgate_tests::network::{Echo, Lab, ping};
