@@ -5,11 +5,6 @@
 //!    └ wire ═══ veth: tcp:8080, udp:5000-5010, icmp from edge to centre, nothing back ═══ wire ┘
 //! ```
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "traffic comes from sockets of its own, and the test times the second that is promised"
-)]
-
 use std::time::Duration;
 
 use lockgate_tests::network::{Echo, Flow, Lab, answers, connects, ping};
