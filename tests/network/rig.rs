@@ -18,7 +18,7 @@ pub use lab::Lab;
 pub use namespace::Namespace;
 pub use pair::{Begins, End, Outer, PORT, Pair, Plan, WIRE};
 pub use quick::Quick;
-pub use traffic::{Echo, Flow, answers, answers_sized, connects, ping, ping_sized, transfer};
+pub use traffic::{Echo, Flow, answers, answers_sized, connects, dial, ping, ping_sized, transfer};
 
 pub use crate::rig::{SOON, eventually, within};
 

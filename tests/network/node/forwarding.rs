@@ -45,7 +45,7 @@ impl World {
         lan.address("lan", "192.168.7.2/24");
         lan.ip("route add default via 192.168.7.1");
         namespaces[HUB].sysctl("net.ipv4.ip_forward", "1");
-        std::fs::write(lab.dir().join("policy.toml"), ALLOW).expect("our own folder");
+        put(&lab.dir().join("policy.toml"), ALLOW);
         let keys = NAMES.map(|_| lab.key_pair());
         // Each end lets the hub speak for everything behind it: what stops a packet is the hub's own judgement.
         let hub_for_alpha = peer(HUB, &keys, "10.99.0.2", "\"10.77.0.2\", \"10.77.0.3\", \"192.168.7.0/24\"");

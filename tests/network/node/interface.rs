@@ -5,6 +5,7 @@
 //!    └ wire 10.99.0.1 ══ veth ══ wire 10.99.0.2 (beta)
 //! ```
 
+use std::path::PathBuf;
 use std::process::Output;
 
 use lockgate_tests::network::{Flow, Lab, Namespace, SOON, WIRE, ping};
@@ -88,7 +89,7 @@ fn an_established_flow_outlives_a_restart_of_either_node() {
 #[test]
 fn a_persistent_interface_is_taken_over_and_left_behind() {
     let Some(lab) = Lab::open(&[]) else { return };
-    let Lone { namespace, _peer, config } = Lone::new(&lab);
+    let Lone { namespace, _peer, config, .. } = Lone::new(&lab);
     namespace.ip(&format!("tuntap add dev {TUN} mode tun"));
     let mut node = NodeProcess::spawn("alpha", &config, Some(namespace.name().to_owned()));
     node.await_ready();
@@ -145,16 +146,24 @@ struct Lone {
     namespace: Namespace,
     /// The other end of its wire.
     _peer: Namespace,
-    config: std::path::PathBuf,
+    config: PathBuf,
+    text: String,
 }
 
 impl Lone {
     fn new(lab: &Lab) -> Self {
         let [own, peer] = sites(lab);
         let config = lab.dir().join("alone.toml");
-        put(&config, &configuration(lab, &Plan::default(), &own, &peer));
+        let text = configuration(lab, &Plan::default(), &own, &peer);
+        put(&config, &text);
         put(&policy_path(lab, own.number), &policy_text(super::POLICY));
-        Self { namespace: own.namespace, _peer: peer.namespace, config }
+        Self { namespace: own.namespace, _peer: peer.namespace, config, text }
+    }
+
+    /// Another word in its configuration.
+    fn change(&mut self, from: &str, to: &str) {
+        self.text = self.text.replace(from, to);
+        put(&self.config, &self.text);
     }
 
     /// `up`, which is to end by itself; `before` are words before it.
@@ -194,11 +203,9 @@ fn a_name_that_is_taken_is_said_with_its_place_in_the_configuration() {
 fn another_node_with_the_interface_is_said() {
     let Some(lab) = Lab::open(&[]) else { return };
     let hosts = Hosts::start(&lab, &Plan::default());
-    let lone = Lone::new(&lab);
-    let text = std::fs::read_to_string(&lone.config)
-        .expect("our own file")
-        .replace(":51820\"\ncontrol", ":51999\"\ncontrol");
-    put(&lone.config, &text.replace("alpha.control", "other.control"));
+    let mut lone = Lone::new(&lab);
+    lone.change(":51820\"\ncontrol", ":51999\"\ncontrol");
+    lone.change("alpha.control", "other.control");
     let output = hosts.alpha.namespace.command(lockgate()).arg("up").arg("-c").arg(&lone.config).output();
     assert_refused(&output.expect("ip is there"), &["alone.toml:", "tun.name", "another program has it"]);
     ping(&hosts.alpha.namespace, hosts.beta.v4());
@@ -231,10 +238,8 @@ fn without_the_driver_the_mend_is_said() {
 #[test]
 fn an_mtu_that_no_tunnel_has_is_a_mistake_of_the_file() {
     let Some(lab) = Lab::open(&[]) else { return };
-    let lone = Lone::new(&lab);
-    let text =
-        std::fs::read_to_string(&lone.config).expect("our own file").replace("mtu = 1420", "mtu = 1279");
-    put(&lone.config, &text);
+    let mut lone = Lone::new(&lab);
+    lone.change("mtu = 1420", "mtu = 1279");
     assert_refused(&lone.up(&[]), &["alone.toml:", "mtu"]);
 }
 
@@ -242,9 +247,8 @@ fn an_mtu_that_no_tunnel_has_is_a_mistake_of_the_file() {
 #[test]
 fn a_route_of_another_interface_is_not_taken_over() {
     let Some(lab) = Lab::open(&[]) else { return };
-    let lone = Lone::new(&lab);
-    let text = std::fs::read_to_string(&lone.config).expect("our own file");
-    put(&lone.config, &text.replace("[\"10.77.0.2\", ", "[\"10.77.0.2\", \"10.99.0.0/24\", "));
+    let mut lone = Lone::new(&lab);
+    lone.change("[\"10.77.0.2\", ", "[\"10.77.0.2\", \"10.99.0.0/24\", ");
     assert_refused(&lone.up(&[]), &["alone.toml:", "peer.addresses", "10.99.0.0/24", "another interface"]);
     assert!(lone.namespace.ip("route").contains(&format!("10.99.0.0/24 dev {WIRE}")));
 }
@@ -252,9 +256,8 @@ fn a_route_of_another_interface_is_not_taken_over() {
 #[test]
 fn the_default_route_stays_with_a_peer_that_has_every_address() {
     let Some(lab) = Lab::open(&[]) else { return };
-    let lone = Lone::new(&lab);
-    let text = std::fs::read_to_string(&lone.config).expect("our own file");
-    put(&lone.config, &text.replace("[\"10.77.0.2\", ", "[\"10.77.0.2\", \"0.0.0.0/0\", "));
+    let mut lone = Lone::new(&lab);
+    lone.change("[\"10.77.0.2\", ", "[\"10.77.0.2\", \"0.0.0.0/0\", ");
     let mut node = NodeProcess::spawn("alpha", &lone.config, Some(lone.namespace.name().to_owned()));
     node.await_ready();
     node.await_line("the default route stays as it is");

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use lockgate_tests::network::{Echo, Lab, ping};
+use lockgate_tests::network::{Echo, Lab, dial, ping};
 use lockgate_tests::rig::{offer, one_service, uses};
 
 use super::{Host, Hosts, POLICY, Plan, soon, stderr, stdout};
@@ -122,9 +122,7 @@ fn peers_shows_the_way_and_the_loss_on_it() {
         "table inet loss { chain in { type filter hook input priority 0; iifname wire udp dport 51820 numgen inc mod 10 == 3 drop; }; }",
     );
     let echo = Echo::start_at(&hosts.beta.namespace, hosts.beta.at(5000));
-    let socket = hosts.alpha.namespace.enter(|| std::net::UdpSocket::bind("0.0.0.0:0")).expect("any port");
-    socket.connect(echo.address()).expect("a route");
-    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a valid time");
+    let socket = dial(&hosts.alpha.namespace, echo.address(), Duration::from_millis(100));
     let mut answers = 0;
     for _ in 0..DATAGRAMS {
         socket.send(&[7; 500]).expect("sent");

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use lockgate_tests::network::{Echo, Flow, Lab, answers, connects, ping};
+use lockgate_tests::network::{Echo, Flow, Lab, answers, connects, dial, ping};
 
 use super::{CLOSED, Hosts, OPEN, Plan, soon};
 
@@ -92,11 +92,9 @@ fn a_udp_range_ends_where_it_says_and_big_datagrams_cross_in_fragments() {
     assert_eq!(hosts.alpha.count("/packets/flows/denied"), 0, "{}", hosts.alpha.node.status());
     assert_eq!(hosts.beta.count("/packets/flows/denied"), 0, "{}", hosts.beta.node.status());
     for port in [4999, 5011] {
-        let target = (hosts.beta.v4(), port);
-        let socket =
-            hosts.alpha.namespace.enter(|| std::net::UdpSocket::bind("0.0.0.0:0")).expect("any port");
         // In fragments: with the first one, the others are denied too.
-        socket.send_to(&[1; 4000], target).expect("a route");
+        let socket = dial(&hosts.alpha.namespace, hosts.beta.at(port), IN_VAIN);
+        socket.send(&[1; 4000]).expect("it is sent");
         hosts.alpha.node.await_denial(&[&format!("udp:{port}"), "voice"]);
     }
     assert!(soon(|| hosts.alpha.count("/packets/flows/denied") >= 6), "three fragments of two datagrams");
@@ -110,10 +108,7 @@ fn an_icmp_error_about_an_allowed_flow_passes_back() {
     let voice = "[[allow]]\nid = \"voice\"\nfrom = \"role=edge\"\nto = \"role=centre udp:5000-5010\"\nwhy = \"the test\"\n";
     let hosts = Hosts::start(&lab, &Plan { policy: Some(voice), ..Plan::default() });
     for address in hosts.beta.inner() {
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = hosts.alpha.namespace.enter(|| std::net::UdpSocket::bind(any)).expect("any port");
-        socket.connect((address, 5003)).expect("a route");
-        socket.set_read_timeout(Some(IN_VAIN * 10)).expect("a valid time");
+        let socket = dial(&hosts.alpha.namespace, (address, 5003).into(), IN_VAIN * 10);
         socket.send(b"anybody?").expect("sent");
         let error = socket.recv(&mut [0; 8]).expect_err("nobody answers");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{address}");

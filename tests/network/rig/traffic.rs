@@ -186,6 +186,15 @@ pub fn connects(from: &Namespace, target: SocketAddr, patience: Duration) -> boo
     from.enter(|| TcpStream::connect_timeout(&target, patience)).is_ok()
 }
 
+/// A UDP socket of `from` that talks to `target` only; it waits for an answer as long as `patience`.
+pub fn dial(from: &Namespace, target: SocketAddr, patience: Duration) -> UdpSocket {
+    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = from.enter(|| UdpSocket::bind(any)).expect("any port");
+    socket.connect(target).expect("a route");
+    socket.set_read_timeout(Some(patience)).expect("a valid time");
+    socket
+}
+
 /// A UDP port of a host that sends back what it gets, until it goes out of scope.
 pub struct Echo {
     address: SocketAddr,
