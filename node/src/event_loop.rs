@@ -216,8 +216,8 @@ impl EventLoop {
         self.more_to_send = !self.node.settle(now, &mut self.network.batch, &mut self.locals);
         self.network.flush(&mut self.node, now.instant, self.locals.poller())?;
         while let Some(event) = self.node.poll_event() {
-            if let Event::Echo(echo) = event {
-                self.answer_ping(echo, now);
+            if let Event::Echo(peer, echo) = event {
+                self.answer_ping(peer, echo, now);
             } else {
                 self.news.tell(event, now);
             }

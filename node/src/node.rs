@@ -82,7 +82,7 @@ pub enum Event {
     /// The policy refused a flow of packets.
     PacketsDenied(PacketDenial),
     /// A peer has answered an echo.
-    Echo(Echo),
+    Echo(PeerId, Echo),
 }
 
 /// A peer, for reports.
@@ -251,11 +251,11 @@ impl Node {
                 self.broker.handle_datagram(*link.ok_or(Discard::LinkRefused)?, &frame, now.instant);
                 Ok(())
             }
-            (Content::Echo(echo), _) => {
-                self.note(Event::Echo(echo));
+            (Content::Echo(echo), Some(peer)) => {
+                self.note(Event::Echo(peer, echo));
                 Ok(())
             }
-            (Content::Ip(_), None) => Err(Discard::UnknownPeer),
+            (Content::Ip(_) | Content::Echo(_), None) => Err(Discard::UnknownPeer),
         }
     }
 
@@ -375,7 +375,8 @@ impl Node {
         self.device.public_key()
     }
 
-    /// Asks the device of the peer called `name` for an echo of `size` bytes; returns its id, and where the peer is.
+    /// Asks the device of the peer called `name` for an echo of `size` bytes; returns which peer that is, and the
+    /// number of the echo.
     ///
     /// # Errors
     /// Why nothing was sent, in words.
@@ -385,13 +386,18 @@ impl Node {
         size: usize,
         now: Now,
         out: &mut impl Outbox,
-    ) -> Result<(u64, Option<SocketAddr>), String> {
+    ) -> Result<(PeerId, u64), String> {
         let known = self.peers.iter().find(|peer| &*peer.name == name);
         let peer = known.ok_or_else(|| self.unknown(name))?.id;
         self.next_echo = self.next_echo.wrapping_add(1);
         let sent = self.device.send_echo(peer, self.next_echo, size, now, out);
         sent.map_err(|reason| format!("nothing was sent to {name}: {}", reason.name()))?;
-        Ok((self.next_echo, self.device.endpoint(peer)))
+        Ok((peer, self.next_echo))
+    }
+
+    /// Where a peer is.
+    pub fn endpoint(&self, peer: PeerId) -> Option<SocketAddr> {
+        self.device.endpoint(peer)
     }
 
     fn unknown(&self, name: &str) -> String {

@@ -49,7 +49,7 @@ impl News {
                 }
             }
             // Whoever asked is told.
-            Event::Echo(_) => {}
+            Event::Echo(..) => {}
             Event::Denied(denial) => {
                 let key = format!("{}/{}", denial.from, denial.service);
                 if let Some(suppressed) = self.quiet.admit(&key, now.instant) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockgate_proto::device::{Echo, MIN_ECHO};
+use lockgate_proto::device::{Echo, MIN_ECHO, PeerId};
 use lockgate_proto::now::{Moment, Now};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
@@ -19,6 +19,7 @@ const LARGEST: u64 = 1400;
 
 /// An echo that is out.
 pub(super) struct Ping {
+    peer: PeerId,
     id: u64,
     sent: Moment,
     until: Moment,
@@ -30,8 +31,7 @@ impl EventLoop {
     /// Sends an echo; the answer is given when it comes, or when it is late.
     pub(super) fn ping(&mut self, request: ControlRequest, now: Now) {
         let ControlRequest { arguments, reply, .. } = request;
-        let outcome = self.send_ping(&arguments, now);
-        let (id, facts) = match outcome {
+        let (peer, id) = match self.send_ping(&arguments, now) {
             Ok(sent) => sent,
             Err(reason) => {
                 let _ = reply.send(json!({ "error": reason }));
@@ -40,31 +40,30 @@ impl EventLoop {
         };
         let wait = arguments.get("timeout_ms").and_then(Value::as_u64).map(Duration::from_millis);
         let until = now.instant + wait.unwrap_or(LONGEST).min(LONGEST);
-        self.pings.push(Ping { id, sent: now.instant, until, facts, reply });
+        let endpoint = self.node.endpoint(peer);
+        let mut facts = Map::new();
+        facts.insert("endpoint".into(), endpoint.map(|endpoint| endpoint.to_string()).into());
+        let path_mtu = endpoint.and_then(|endpoint| self.network.path_mtu(endpoint));
+        facts.insert("path_mtu".into(), path_mtu.into());
+        self.pings.push(Ping { peer, id, sent: now.instant, until, facts, reply });
     }
 
-    fn send_ping(
-        &mut self,
-        arguments: &Map<String, Value>,
-        now: Now,
-    ) -> Result<(u64, Map<String, Value>), String> {
+    fn send_ping(&mut self, arguments: &Map<String, Value>, now: Now) -> Result<(PeerId, u64), String> {
         let name = arguments.get("peer").and_then(Value::as_str).ok_or("which peer? give its name")?;
         let size = arguments.get("size").and_then(Value::as_u64).unwrap_or(64);
         let size = size.clamp(MIN_ECHO as u64, LARGEST) as usize;
         if self.pings.len() >= PINGS {
             return Err("too many pings at once".into());
         }
-        let (id, endpoint) = self.node.ping(name, size, now, &mut self.network.batch)?;
-        let mut facts = Map::new();
-        facts.insert("endpoint".into(), endpoint.map(|endpoint| endpoint.to_string()).into());
-        let path_mtu = endpoint.and_then(|endpoint| self.network.path_mtu(endpoint));
-        facts.insert("path_mtu".into(), path_mtu.into());
-        Ok((id, facts))
+        self.node.ping(name, size, now, &mut self.network.batch)
     }
 
     /// An echo has come back.
-    pub(super) fn answer_ping(&mut self, echo: Echo, now: Now) {
-        let Some(place) = self.pings.iter().position(|ping| ping.id == echo.id) else { return };
+    pub(super) fn answer_ping(&mut self, peer: PeerId, echo: Echo, now: Now) {
+        // Another peer may have guessed the number.
+        let Some(place) = self.pings.iter().position(|ping| (ping.peer, ping.id) == (peer, echo.id)) else {
+            return;
+        };
         let mut ping = self.pings.swap_remove(place);
         let time = now.instant.since(ping.sent);
         ping.facts.insert("round_trip_us".into(), json!(time.as_nanos() as f64 / 1000.0));

@@ -16,6 +16,8 @@ use super::Node;
 
 /// Complaints to local applications in a second; as many at once after a quiet one.
 const COMPLAINTS: u32 = 100;
+/// The longest packet that a tunnel's datagram holds, beside the tunnel's own 32 bytes.
+const LARGEST: u32 = 65_475;
 /// The longest complaint: what ICMPv6 may quote.
 const COMPLAINT: usize = 1280;
 
@@ -119,6 +121,7 @@ fn complaint(reason: Discard) -> Option<Reason> {
     match reason {
         // As the kernel's WireGuard says it.
         Discard::NoRoute | Discard::NoEndpoint => Some(Reason::HostUnreachable),
+        Discard::Oversized => Some(Reason::TooBig { mtu: LARGEST }),
         _ => None,
     }
 }
