@@ -135,11 +135,14 @@ fn mistaken(mistakes: &[Mistake]) -> Failure {
 }
 
 /// The complaint where the system has no more.
-fn out_of(error: &io::Error) -> Failure {
-    Failure::failed(
-        format!("the system gives no more descriptors or threads: {error}"),
-        "raise the limits (ulimit -n, -u)",
-    )
+fn out_of(error: io::Error) -> Failure {
+    let what = format!("the system gives no more descriptors or threads: {error}");
+    Failure::failed(what, "raise the limits (ulimit -n, -u)")
+}
+
+/// The complaint of an error whose text brings its own hint.
+fn plain(error: impl Display) -> Failure {
+    Failure::failed(error, "")
 }
 
 /// The complaint about a file that could not be written.

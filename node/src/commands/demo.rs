@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use lockgate_proto::now::Moment;
 
-use super::{Failure, print};
+use super::{Failure, out_of, print};
 use crate::cli::{Common, Demo};
 use crate::machine::clock::Clock;
 use crate::machine::host;
@@ -24,7 +24,7 @@ use apps::{Curtain, Hosts, RAW, Role, SERVICES, TOPICS, Troupe};
 use ledger::Ledger;
 use message::Canary;
 use outcome::{Outcome, Refusal};
-use stage::{Running, Side, out_of};
+use stage::{Running, Side};
 use view::View;
 use wiretap::Wiretap;
 

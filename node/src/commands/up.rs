@@ -13,7 +13,7 @@ use lockgate_proto::policy::Policy;
 use lockgate_proto::rules::Rules;
 
 use super::check::as_warning;
-use super::{Failure, mistaken, out_of};
+use super::{Failure, mistaken, out_of, plain};
 use crate::cli::Common;
 use crate::config::{self, Config, Endpoint, Loaded, Place};
 use crate::control;
@@ -63,6 +63,11 @@ pub(super) fn run(common: &Common) -> Result<(), Failure> {
     }
 }
 
+/// How long to look for more work before sleeping: not at all where that would keep the only processor from the applications.
+pub(super) fn usual_spin() -> Duration {
+    if host::processors() > 1 { SPIN } else { Duration::ZERO }
+}
+
 /// The control socket of a node.
 pub(super) fn control_path(config: &Config) -> PathBuf {
     let usual = || host::runtime_folder().join(format!("{}.sock", config.name));
@@ -71,13 +76,13 @@ pub(super) fn control_path(config: &Config) -> PathBuf {
 
 fn assemble(loaded: Loaded) -> Result<EventLoop, Failure> {
     let clock = Clock::start();
-    let poller = Poller::new().map_err(|error| out_of(&error))?;
+    let poller = Poller::new().map_err(out_of)?;
     let waker = poller.waker();
     let config = &loaded.config;
-    let udp = Udp::bind(config.listen).map_err(unbound)?;
+    let udp = Udp::bind(config.listen).map_err(plain)?;
     let mut entrances = Vec::new();
     for (door, endpoint) in doors(config) {
-        entrances.push((door, Listener::bind(endpoint).map_err(unbound)?));
+        entrances.push((door, Listener::bind(endpoint).map_err(plain)?));
     }
     let path = control_path(config);
     if config.control.is_none() {
@@ -87,14 +92,14 @@ fn assemble(loaded: Loaded) -> Result<EventLoop, Failure> {
             Failure::failed(what, "name a control socket elsewhere:  control = \"...\"  under [node]")
         })?;
     }
-    let control = control::serve(&path, waker.clone()).map_err(unbound)?;
-    let signals = Signals::catch(waker).map_err(|error| out_of(&error))?;
+    let control = control::serve(&path, waker.clone()).map_err(plain)?;
+    let signals = Signals::catch(waker).map_err(out_of)?;
     let dialed = config.offers.iter().map(|offer| match &offer.place {
         Place::Connect(endpoint) => Some(endpoint.clone()),
         Place::Listen(_) => None,
     });
     let locals = Locals::new(poller, dialed.collect());
-    let spin = config.spin.unwrap_or(if host::processors() > 1 { SPIN } else { Duration::ZERO });
+    let spin = config.spin.unwrap_or_else(usual_spin);
     let reload = config.policy.clone().map(|path| reload(path, config.clone()));
     let tun = loaded.config.tun.as_ref().map(|tun| interface::raise(tun, config)).transpose()?;
     let node = node(loaded, &clock)?;
@@ -113,7 +118,7 @@ fn assemble(loaded: Loaded) -> Result<EventLoop, Failure> {
         tap: None,
         reload,
     };
-    EventLoop::new(parts).map_err(|error| out_of(&error))
+    EventLoop::new(parts).map_err(out_of)
 }
 
 fn node(loaded: Loaded, clock: &Clock) -> Result<Node, Failure> {
@@ -206,9 +211,4 @@ fn read_policy(path: &Path) -> Result<Policy, String> {
     let text = files::read_text(path, most).map_err(|error| error.problem(path))?;
     Policy::parse(&file, &text)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-fn unbound(error: impl std::fmt::Display) -> Failure {
-    // Its text brings the hint.
-    Failure::failed(error, "")
 }

@@ -3,14 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lockgate_proto::document::MAX_TEXT;
 use lockgate_proto::rules::Rules;
 use lockgate_proto::script::Script;
 
-use super::up::{SPIN, UDP_PAYLOAD, link_mtu};
-use super::{Failure, out_of};
+use super::up::{UDP_PAYLOAD, link_mtu, usual_spin};
+use super::{Failure, out_of, plain};
 use crate::cli::Wg;
 use crate::event_loop::{EventLoop, Interface, Parts};
 use crate::machine::clock::Clock;
@@ -50,7 +49,7 @@ pub(super) fn run(options: &Wg) -> Result<(), Failure> {
         };
     }
     let (tun, socket) = open(options, tun, uapi)?;
-    let descriptor = socket.duplicate().map_err(|error| out_of(&error))?;
+    let descriptor = socket.duplicate().map_err(out_of)?;
     daemon::start(tun.as_fd(), descriptor.as_fd(), Output::from_env()).map_err(plain)?;
     socket.hand_over();
     Ok(())
@@ -99,10 +98,10 @@ fn open(options: &Wg, tun: Option<OwnedFd>, socket: Option<OwnedFd>) -> Result<(
 
 fn assemble(gate: Gate, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failure> {
     let clock = Clock::start();
-    let poller = Poller::new().map_err(|error| out_of(&error))?;
+    let poller = Poller::new().map_err(out_of)?;
     let waker = poller.waker();
     let uapi = server::serve(socket, waker.clone(), Patience::default()).map_err(plain)?;
-    let signals = Signals::catch(waker).map_err(|error| out_of(&error))?;
+    let signals = Signals::catch(waker).map_err(out_of)?;
     let monitor =
         Monitor::open().inspect_err(|error| tracing::debug!(%error, "the interface is asked instead")).ok();
     let ingredients = Ingredients {
@@ -131,14 +130,9 @@ fn assemble(gate: Gate, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failu
         uapi: Some(uapi),
         signals: Some(signals),
         stop: None,
-        spin: if host::processors() > 1 { SPIN } else { Duration::ZERO },
+        spin: usual_spin(),
         tap: None,
         reload: None,
     };
-    EventLoop::new(parts).map_err(|error| out_of(&error))
-}
-
-/// Its text brings the hint.
-fn plain(error: impl std::fmt::Display) -> Failure {
-    Failure::failed(error, "")
+    EventLoop::new(parts).map_err(out_of)
 }

@@ -14,9 +14,9 @@ use zmq::{Context, Socket, SocketType};
 
 use super::ledger::Ledger;
 use super::message::Canary;
-use super::stage::{Running, out_of};
+use super::stage::Running;
 use super::wiretap::Wiretap;
-use crate::commands::Failure;
+use crate::commands::{Failure, out_of};
 use crate::config::Endpoint;
 use crate::machine::clock::Clock;
 use crate::machine::poller::Poller;

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::wiretap::Wiretap;
 use crate::commands::up::{SPIN, UDP_PAYLOAD, link_mtu};
-use crate::commands::{Failure, mistaken};
+use crate::commands::{Failure, mistaken, out_of};
 use crate::config::Endpoint;
 use crate::control::{self, Inquirer};
 use crate::event_loop::{EventLoop, Parts};
@@ -199,12 +199,6 @@ impl Running {
             Err(_) => Some(format!("node {} broke down", self.name)),
         }
     }
-}
-
-/// The system gives no more descriptors or threads.
-pub(super) fn out_of(error: io::Error) -> Failure {
-    let what = format!("the system gives no more descriptors or threads: {error}");
-    Failure::failed(what, "raise the limits (ulimit -n, -u)")
 }
 
 #[cfg(test)]

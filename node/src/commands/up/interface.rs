@@ -4,14 +4,11 @@ use std::net::IpAddr;
 
 use lockgate_proto::document::Mistake;
 
-use crate::commands::{Failure, mistaken};
+use crate::commands::{Failure, mistaken, plain};
 use crate::config::{self, Config, Prefix};
 use crate::event_loop::Interface;
 use crate::machine::netlink::{Admin, Monitor, Netlink, NetlinkError};
 use crate::machine::tun::{Tun, TunError};
-
-/// How long a super-packet the kernel may hand over, in bytes: 44 segments of a usual MTU, which leave in one send.
-const SUPER_PACKET: u32 = 61_612;
 
 /// Makes the interface, or takes over a persistent one of that name.
 pub(super) fn raise(wanted: &config::Tun, config: &Config) -> Result<Interface, Failure> {
@@ -51,9 +48,6 @@ fn set_up(tun: &Tun, wanted: &config::Tun, config: &Config) -> Result<(), Failur
     netlink
         .set_mtu(&interface, wanted.mtu.into())
         .map_err(|error| at(config, wanted.lines.mtu, "tun.mtu", &error))?;
-    if let Err(error) = netlink.set_gso_max_size(&interface, SUPER_PACKET) {
-        tracing::debug!(%error, "super-packets keep their usual size");
-    }
     for address in &config.addresses {
         netlink.add_address(&interface, *address, width(*address)).map_err(plain)?;
     }
@@ -102,9 +96,4 @@ fn at(config: &Config, line: usize, key: &str, error: &NetlinkError) -> Failure 
 fn mistake(config: &Config, line: usize, key: &str, problem: String, mend: &str) -> Failure {
     let (file, key, mend) = (config.file.clone(), key.to_owned(), mend.to_owned());
     mistaken(&[Mistake { file, line, key, problem, mend }])
-}
-
-/// Its text brings the hint.
-fn plain(error: impl std::fmt::Display) -> Failure {
-    Failure::failed(error, "")
 }

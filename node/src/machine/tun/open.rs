@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::namespace;
 use super::super::netlink::{Netlink, TunKind};
 use super::ioctl::{self, IFF_NO_PI, IFF_TAP, IFF_TUN, IFF_VNET_HDR, IfReq, NAME};
 use super::ioctl::{TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6};
@@ -75,7 +74,7 @@ fn has_packet_information(descriptor: &OwnedFd, name: &str) -> bool {
 /// Netlink where the device is, which need not be where we are.
 fn near(descriptor: &OwnedFd) -> Option<Netlink> {
     match ioctl::namespace(descriptor) {
-        Ok(place) => namespace::within(place, Netlink::open).ok()?.ok(),
+        Ok(place) => Netlink::open_in(place).ok(),
         Err(_) => Netlink::open().ok(),
     }
 }
