@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub mod policy;
+
+use policy::{Explain, Observe, PolicyVerb, Reach, RulesVerb};
+
 /// An encrypted overlay-tunnel node with a ZeroMQ broker built in.
 #[derive(Debug, Parser)]
 #[command(
@@ -78,6 +82,23 @@ pub enum Verb {
         after_help = "Example:\n  lockgate ping edge-south --count 10\n  lockgate ping edge-south/telemetry"
     )]
     Ping(Ping),
+    /// What the policy says about one thing: allowed or denied, and by which rule
+    #[command(
+        after_help = "Example:\n  lockgate explain edge-south edge-north/telemetry#temp.1\n  lockgate explain edge-south edge-north tcp:22"
+    )]
+    Explain(Explain),
+    /// Who reaches what: the whole matrix
+    #[command(after_help = "Example:\n  lockgate reach --policy policy.toml")]
+    Reach(Reach),
+    /// The policy file on its own, and a candidate beside the one in force
+    #[command(subcommand, after_help = "Example:\n  lockgate policy check policy.toml")]
+    Policy(PolicyVerb),
+    /// Flow rules in ZeroTier's language
+    #[command(subcommand, after_help = "Example:\n  lockgate rules compile wg0.rules")]
+    Rules(RulesVerb),
+    /// The copies of packets that tee and watch rules send to this node, as a pcap stream
+    #[command(after_help = "Example:\n  lockgate observe | tcpdump -nr -")]
+    Observe(Observe),
     /// A drop-in WireGuard implementation in user space: one interface, for wg, wg-quick and any WireGuard peer
     ///
     /// Without --allow-all or --rules no packet passes. Goes to the background once the interface and its socket exist; ends when

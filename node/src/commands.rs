@@ -12,11 +12,16 @@ use crate::cli::{Cli, Verb};
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod init;
 mod keygen;
+mod observe;
 mod peers;
 mod ping;
+mod policy;
 mod pubkey;
+mod reach;
+mod rules;
 mod status;
 mod up;
 mod wg;
@@ -39,6 +44,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Keygen(options) => keygen::run(&options, &common),
         Verb::Pubkey => pubkey::run(&common),
         Verb::Init(options) => init::run(&options, &common),
+        Verb::Explain(options) => explain::run(&options, &common),
+        Verb::Reach(options) => reach::run(&options, &common),
+        Verb::Policy(verb) => policy::run(&verb, &common),
+        Verb::Rules(verb) => rules::run(&verb, &common),
+        Verb::Observe(options) => observe::run(&options, &common),
         Verb::Wg(options) => wg::run(&options),
         Verb::Zmq(options) => zmq::run(options, &common),
     }

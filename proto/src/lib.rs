@@ -31,6 +31,7 @@ pub mod wire;
 pub mod document;
 pub mod flows;
 pub mod policy;
+pub mod program;
 pub mod rules;
 pub mod script;
 

@@ -12,7 +12,8 @@ mod tags;
 pub use allow::{Allow, PacketTarget, Packets, Target};
 pub use limits::{Limits, Rate, size_text};
 pub use service::Service;
-pub use tags::{TagExpr, Term};
+
+pub use crate::program::{NodeTags, TagExpr, Term};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -20,9 +21,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::document::{self, Mistake, Mistakes, Table, nearest, quoted};
-
-/// The tags of one node: tag to value.
-pub type NodeTags = BTreeMap<String, String>;
 
 /// A valid policy.
 #[derive(Clone, Debug)]

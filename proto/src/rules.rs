@@ -4,10 +4,12 @@
 //! asked per message and per subscription without an allocation. The first packet of a
 //! flow of IP packets is judged by [`Rules::packet`]. Both ends of a tunnel judge by the same rules.
 
+mod ask;
 mod denial;
 mod grant;
 mod packet;
 
+pub use ask::{Ask, What};
 pub use denial::Denial;
 pub use grant::Grant;
 pub use packet::{PacketKind, PacketQuestion};
@@ -18,30 +20,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::document::quoted;
 use crate::policy::{Limits, NodeTags, Policy, TagExpr, Target};
 use crate::zmtp::SocketType;
 
 pub use crate::policy::Rate;
-
-/// A rule of the policy file, by name and place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RuleRef {
-    /// The rule's id; `service.NAME` where the service itself decided.
-    pub id: Arc<str>,
-    /// The policy file.
-    pub file: Arc<str>,
-    /// The line, counted from 1.
-    pub line: u32,
-}
-
-impl fmt::Display for RuleRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}:{})", self.id, self.file, self.line)
-    }
-}
+pub use crate::program::RuleRef;
 
 /// What an application asks for when it connects.
 #[derive(Clone, Copy, Debug)]

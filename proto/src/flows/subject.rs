@@ -3,26 +3,8 @@
 use core::net::IpAddr;
 
 pub use crate::packet::Fragment;
+pub use crate::program::Direction;
 use crate::rules::PacketKind;
-
-/// Which way a packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Direction {
-    /// From this host to the peer.
-    Out,
-    /// From the peer to this host.
-    In,
-}
-
-impl Direction {
-    /// The other way.
-    pub const fn opposite(self) -> Self {
-        match self {
-            Self::Out => Self::In,
-            Self::In => Self::Out,
-        }
-    }
-}
 
 /// The headers of a packet, as far as flows depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
