@@ -26,6 +26,7 @@ pub fn packet_facts(bytes: &[u8]) -> Packet {
         random: 0,
         established: false,
         spoken: Recognised::Undecided,
+        asked: false,
         readable: true,
     };
     match facts.ethertype {

@@ -296,6 +296,7 @@ impl Test {
             (Self::Tag { how, tag, value }, _) => tags(*how, *tag, *value, parties),
             (Self::Characteristics(wanted), subject) => is(characteristics(parties, subject) & wanted != 0),
             (Self::Vlan(..) | Self::SourceMac(_) | Self::DestinationMac(_), _) => Truth::Never,
+            (Self::Random(_), Subject::Packet(packet)) if packet.asked => Truth::Maybe,
             (Self::Random(most), Subject::Packet(packet)) => is(packet.random <= *most),
             (Self::Zmq(test), Subject::Message(message)) => test.ask(message),
             (Self::Zmtp(test), Subject::Packet(packet)) => test.ask(packet),
@@ -304,7 +305,22 @@ impl Test {
         }
     }
 
+    /// Whether a question leaves the answer open.
+    fn is_open(&self, packet: &Packet) -> bool {
+        match self {
+            Self::Source(_) | Self::SourceIn(_) => packet.source.is_none(),
+            Self::Destination(_) | Self::DestinationIn(_) => packet.destination.is_none(),
+            Self::SourcePort(..) | Self::SourcePortIn(_) => packet.ports.is_some(),
+            Self::Icmp { .. } => matches!(packet.protocol, Some(1 | 58)) && packet.icmp.is_none(),
+            Self::Size(..) | Self::Tos { .. } => true,
+            _ => false,
+        }
+    }
+
     fn ask_packet(&self, packet: &Packet) -> Truth {
+        if packet.asked && self.is_open(packet) {
+            return Truth::Maybe;
+        }
         let has_header = packet.source.is_some();
         match self {
             Self::EtherType(wanted) => is(packet.ethertype == *wanted as u16),
@@ -355,7 +371,7 @@ fn port(packet: &Packet, which: impl Fn((u16, u16)) -> u16, fits: impl Fn(u16) -
     if !packet.readable {
         return Truth::Unreadable;
     }
-    let is_v4 = packet.ethertype == IPV4 && packet.source.is_some();
+    let is_v4 = packet.ethertype == IPV4 && (packet.source.is_some() || packet.asked);
     if !is_v4 && (packet.ethertype != IPV6 || packet.protocol.is_none()) {
         return Truth::Never;
     }

@@ -60,6 +60,9 @@ pub struct Packet {
     pub established: bool,
     /// What its TCP flow speaks.
     pub spoken: Recognised,
+    /// It is a question rather than a packet: the first packet of a flow whose source port, size and marks nobody knows yet, nor
+    /// its addresses where they are `None`. What asks for them may come out either way.
+    pub asked: bool,
     /// Whether it can be read as far as its own header says that there is something to read. What cannot is refused
     /// where a rule asks for it; a packet that is judged exactly as ZeroTier would counts as readable always.
     pub readable: bool,
