@@ -5,14 +5,18 @@
 //! flow of IP packets is judged by [`Rules::packet`]. Both ends of a tunnel judge by the same rules.
 
 mod ask;
+mod compile;
 mod denial;
 mod grant;
+mod lists;
 mod packet;
+mod pair;
 
 pub use ask::{Ask, What};
 pub use denial::Denial;
-pub use grant::Grant;
+pub use grant::{Grant, Passed};
 pub use packet::{PacketKind, PacketQuestion};
+pub use pair::Pair;
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -23,7 +27,12 @@ use alloc::vec::Vec;
 
 use crate::document::quoted;
 use crate::policy::{Limits, NodeTags, Policy, TagExpr, Target};
+use crate::program::{Direction, Message, Parties, Subject, Topic};
 use crate::zmtp::SocketType;
+
+use compile::Compiler;
+use grant::Granting;
+use lists::{Lists, Said};
 
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
@@ -39,6 +48,20 @@ pub struct Opening<'a> {
     pub service: &'a str,
     /// The socket type of the using application.
     pub socket: SocketType,
+}
+
+impl<'a> Opening<'a> {
+    /// Any message of the connection.
+    const fn message(&self) -> Message<'a> {
+        Message {
+            service: self.service,
+            socket: self.socket,
+            identity: &[],
+            mechanism: "NULL",
+            topic: Topic::BeginsWith(b""),
+            size: 0,
+        }
+    }
 }
 
 /// A service as the rules know it.
@@ -61,6 +84,15 @@ impl ServiceRule {
     /// The socket types of the applications that offer it.
     pub fn sockets(&self) -> &[SocketType] {
         &self.sockets
+    }
+
+    /// The rate under a rule of the service: never more than the service's own.
+    fn rate_under(&self, rule: &RuleRef) -> Option<Rate> {
+        let own = self.admissions.iter().find(|admission| admission.rule == *rule);
+        match (own.and_then(|own| own.limits.rate), self.limits.rate) {
+            (Some(here), Some(there)) => Some(here.min(there)),
+            (here, there) => here.or(there),
+        }
     }
 
     /// The offering socket types that can talk to a using `socket`.
@@ -93,6 +125,8 @@ pub struct Rules {
     nodes: BTreeMap<String, NodeTags>,
     services: BTreeMap<String, ServiceRule>,
     passages: Vec<packet::Passage>,
+    packets: Lists,
+    messages: Lists,
 }
 
 /// Whether there is a policy at all.
@@ -123,27 +157,31 @@ impl Rules {
             };
             services.insert(name.clone(), rule);
         }
+        let mut compiler = Compiler::default();
         let mut passages = Vec::new();
         for allow in &policy.allows {
-            let name = match &allow.to {
-                Target::Service(name) => name,
-                Target::Packets(target) => {
-                    passages.push(packet::Passage::new(place(&allow.id, allow.line), &allow.from, target));
-                    continue;
+            let rule = place(&allow.id, allow.line);
+            match &allow.to {
+                Target::Service(name) => {
+                    let Some(service) = services.get_mut(name) else { continue };
+                    service.admissions.push(Admission {
+                        rule,
+                        from: allow.from.clone(),
+                        sockets: allow.sockets.clone(),
+                        topics: allow.topics.clone(),
+                        limits: allow.limits,
+                    });
                 }
-            };
-            let Some(service) = services.get_mut(name) else {
-                continue;
-            };
-            service.admissions.push(Admission {
-                rule: place(&allow.id, allow.line),
-                from: allow.from.clone(),
-                sockets: allow.sockets.clone(),
-                topics: allow.topics.clone(),
-                limits: allow.limits,
-            });
+                Target::Packets(target) => {
+                    compiler.allow_packets(&rule, &allow.from, target);
+                    passages.push(packet::Passage::new(rule, &allow.from, target));
+                }
+            }
         }
-        Self { generation, origin: Origin::Policy, nodes: policy.nodes.clone(), services, passages }
+        compiler.services(&services);
+        let (packets, messages) = compiler.finish();
+        let nodes = policy.nodes.clone();
+        Self { generation, origin: Origin::Policy, nodes, services, passages, packets, messages }
     }
 
     /// The rules without a policy: they deny everything, and every denial says why. Generation 0.
@@ -154,6 +192,8 @@ impl Rules {
             nodes: BTreeMap::new(),
             services: BTreeMap::new(),
             passages: Vec::new(),
+            packets: Lists::default(),
+            messages: Lists::default(),
         }
     }
 
@@ -224,12 +264,60 @@ impl Rules {
         if answering.is_empty() {
             return Err(wrong_socket(opening, service));
         }
-        let matching: Vec<&Admission> = service
-            .admissions
-            .iter()
-            .filter(|rule| rule.takes(opening.socket) && rule.from.matches(opening.user, tags))
-            .collect();
-        Grant::union(service, &matching, answering).ok_or_else(|| near_miss(opening, service, tags))
+        self.grant(opening, service, answering).ok_or_else(|| self.closed(opening, service, tags))
+    }
+
+    /// What the lists leave open of a connection.
+    fn grant(
+        &self,
+        opening: &Opening<'_>,
+        service: &ServiceRule,
+        host_sockets: Vec<SocketType>,
+    ) -> Option<Grant> {
+        let message = opening.message();
+        let fold = |direction| {
+            let parties = self.parties(direction, opening.user, opening.host)?;
+            Some((direction, self.messages.fold(&parties, Some(&message))))
+        };
+        let mut sides = alloc::vec![fold(Direction::Out)?, fold(Direction::In)?];
+        if sides[0].1 == sides[1].1 {
+            sides.pop();
+        }
+        Grant::new(Granting { sides, host_sockets, limits: &|rule| service.rate_under(rule) }, opening)
+    }
+
+    /// Two nodes of the policy, seen from one of them.
+    fn parties<'r>(&'r self, direction: Direction, from: &'r str, to: &'r str) -> Option<Parties<'r>> {
+        Some(Parties {
+            direction,
+            own: if direction == Direction::Out { from } else { to },
+            source: from,
+            destination: to,
+            source_tags: self.nodes.get(from)?,
+            destination_tags: self.nodes.get(to)?,
+            source_values: &[],
+            destination_values: &[],
+        })
+    }
+
+    /// Why nothing of a connection may pass.
+    fn closed(&self, opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> Denial {
+        let subject = Subject::Message(opening.message());
+        let forbidden = [Direction::Out, Direction::In].into_iter().find_map(|direction| {
+            let parties = self.parties(direction, opening.user, opening.host)?;
+            match self.messages.judge(&parties, &subject) {
+                Said::Denied(act) => Some(act),
+                _ => None,
+            }
+        });
+        match forbidden {
+            Some(act) => Denial {
+                reason: format!("{} may not use {}", opening.user, opening.service),
+                nearest: Some(act.rule.clone()),
+                why_not: "it forbids that".to_owned(),
+            },
+            None => near_miss(opening, service, tags),
+        }
     }
 
     fn known_service(&self, name: &str) -> Result<&ServiceRule, Denial> {

@@ -200,10 +200,10 @@ impl Judge for Guard<'_> {
         self.memory.limit = self.grant.max_message();
         // An XSUB's own messages travel upstream under the same topics as those that come down.
         if self.grant.restricts_topics() {
-            let Ok(rule) = self.grant.publish(start) else {
+            let Ok(passed) = self.grant.publish(start) else {
                 return self.refuse_message(What::Publish, || "a message's topic is not allowed".into());
             };
-            self.memory.limit = self.grant.max_message_under(rule);
+            self.memory.limit = passed.limit;
             if size > self.memory.limit {
                 return self.too_large();
             }

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::judge::Holds;
-use super::{Entry, Join, List, Sense, Test};
+use super::judge::{Holds, Truth};
+use super::{Characteristics, Direction, Entry, Join, List, Message, Parties, Sense, Test, ZmqTest};
 
 /// What is known of a test before anything is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,50 @@ enum Left {
     Settled(Holds),
     /// These entries decide.
     Open(Vec<Entry>),
+}
+
+impl Test {
+    /// What is known of the test where the parties are.
+    pub fn known_of(&self, parties: &Parties<'_>) -> Option<Known> {
+        match self {
+            Self::SourceNode(_)
+            | Self::DestinationNode(_)
+            | Self::From(_)
+            | Self::To(_)
+            | Self::Tag { .. }
+            | Self::Vlan(..)
+            | Self::SourceMac(_)
+            | Self::DestinationMac(_) => known(self.ask_parties(parties)?),
+            Self::Characteristics(bits) => {
+                let inbound = if parties.direction == Direction::In { Characteristics::INBOUND } else { 0 };
+                if bits & (inbound | Characteristics::IP_AUTHENTICATED) != 0 {
+                    return Some(Known::Yes);
+                }
+                let changing =
+                    Characteristics::TCP_FLAGS | Characteristics::MULTICAST | Characteristics::BROADCAST;
+                (bits & changing == 0).then_some(Known::No)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of the test where the connection is: all but the topic and the size.
+    pub fn known_of_connection(&self, message: &Message<'_>) -> Option<Known> {
+        match self {
+            Self::Zmq(ZmqTest::Topic(_) | ZmqTest::Size(..)) => None,
+            Self::Zmq(test) => known(test.ask(message)),
+            _ => None,
+        }
+    }
+}
+
+fn known(truth: Truth) -> Option<Known> {
+    match truth {
+        Truth::Yes => Some(Known::Yes),
+        Truth::No => Some(Known::No),
+        Truth::Never => Some(Known::Never),
+        Truth::Maybe | Truth::Always | Truth::Unreadable => None,
+    }
 }
 
 impl List {

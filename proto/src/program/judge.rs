@@ -288,14 +288,11 @@ impl Test {
 
     /// Asks it.
     pub(super) fn ask(&self, parties: &Parties<'_>, subject: &Subject<'_>) -> Truth {
+        if let Some(truth) = self.ask_parties(parties) {
+            return truth;
+        }
         match (self, subject) {
-            (Self::SourceNode(name), _) => is(**name == *parties.source),
-            (Self::DestinationNode(name), _) => is(**name == *parties.destination),
-            (Self::From(term), _) => is(term.matches(parties.source, parties.source_tags)),
-            (Self::To(term), _) => is(term.matches(parties.destination, parties.destination_tags)),
-            (Self::Tag { how, tag, value }, _) => tags(*how, *tag, *value, parties),
             (Self::Characteristics(wanted), subject) => is(characteristics(parties, subject) & wanted != 0),
-            (Self::Vlan(..) | Self::SourceMac(_) | Self::DestinationMac(_), _) => Truth::Never,
             (Self::Random(_), Subject::Packet(packet)) if packet.asked => Truth::Maybe,
             (Self::Random(most), Subject::Packet(packet)) => is(packet.random <= *most),
             (Self::Zmq(test), Subject::Message(message)) => test.ask(message),
@@ -303,6 +300,19 @@ impl Test {
             (_, Subject::Packet(packet)) => self.ask_packet(packet),
             (_, Subject::Message(_)) => Truth::Never,
         }
+    }
+
+    /// Asks it where the parties alone are the answer.
+    pub(super) fn ask_parties(&self, parties: &Parties<'_>) -> Option<Truth> {
+        Some(match self {
+            Self::SourceNode(name) => is(**name == *parties.source),
+            Self::DestinationNode(name) => is(**name == *parties.destination),
+            Self::From(term) => is(term.matches(parties.source, parties.source_tags)),
+            Self::To(term) => is(term.matches(parties.destination, parties.destination_tags)),
+            Self::Tag { how, tag, value } => tags(*how, *tag, *value, parties),
+            Self::Vlan(..) | Self::SourceMac(_) | Self::DestinationMac(_) => Truth::Never,
+            _ => return None,
+        })
     }
 
     /// Whether a question leaves the answer open.
@@ -420,7 +430,7 @@ fn characteristics(parties: &Parties<'_>, subject: &Subject<'_>) -> u64 {
 }
 
 impl ZmqTest {
-    fn ask(&self, message: &Message<'_>) -> Truth {
+    pub(super) fn ask(&self, message: &Message<'_>) -> Truth {
         match self {
             Self::Service(name) => is(**name == *message.service),
             Self::Socket(socket) => is(*socket == message.socket),

@@ -41,7 +41,7 @@ impl Rules {
     /// Why not: the reason, the nearest rule and why that one does not match.
     pub fn ask(&self, ask: &Ask<'_>) -> Result<RuleRef, Denial> {
         match ask.what {
-            What::Packets(kind) => self.packet(&PacketQuestion { from: ask.from, to: ask.to, kind }).cloned(),
+            What::Packets(kind) => self.packet(&PacketQuestion { from: ask.from, to: ask.to, kind, addresses: None }).cloned(),
             What::Service { name, topic, socket } => self.ask_service(ask, name, topic, socket),
         }
     }
@@ -66,7 +66,7 @@ impl Rules {
                 Ok(grant) => {
                     let Some(topic) = topic else { return Ok(grant.rules()[0].clone()) };
                     match grant.publish(topic) {
-                        Ok(rule) => return Ok(grant.rules()[rule].clone()),
+                        Ok(passed) => return Ok(grant.rules()[passed.rule].clone()),
                         Err(()) => {
                             denial = Some(Denial {
                                 reason: format!("no rule lets {} have such a message of {service}", ask.from),

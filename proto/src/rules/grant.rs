@@ -4,79 +4,83 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{Admission, RuleRef, ServiceRule};
+use super::lists::{Lists, Said};
+use super::{Opening, RuleRef};
 use crate::policy::Rate;
+use crate::program::{Act, Action, Bounds, Direction, List, Message, NodeTags, Parties, Subject, Topic};
 use crate::zmtp::SocketType;
 
-/// The union of the allow rules that match a connection, each capped by the limits of the service. Cheap to clone.
+/// What the rules leave open once a connection is known: which topics pass, and up to which size. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Grant(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
+    /// For where a message is sent and where it arrives; one where both judge the same.
+    sides: Vec<(Direction, Lists)>,
     rules: Vec<RuleRef>,
-    /// The largest message under each rule.
-    sizes: Vec<u64>,
+    bounds: Bounds,
+    max_message: u64,
     host_sockets: Vec<SocketType>,
     rate: Option<Rate>,
-    /// The rules that allow the largest messages first, so that the first prefix that fits is the most generous.
-    prefixes: Vec<Prefix>,
-    longest_topic: usize,
+    user: Box<str>,
+    host: Box<str>,
+    service: Box<str>,
+    socket: SocketType,
+    tags: NodeTags,
 }
 
-/// A prefix of topics; empty for every topic.
-#[derive(Debug)]
-struct Prefix {
-    topic: Box<[u8]>,
-    rule: usize,
+/// A message may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Under which rule: an index into [`Grant::rules`].
+    pub rule: usize,
+    /// The most that the message may have, all its parts together, in bytes.
+    pub limit: u64,
+}
+
+/// What a grant is made of.
+pub(super) struct Granting<'a> {
+    pub(super) sides: Vec<(Direction, Lists)>,
+    pub(super) host_sockets: Vec<SocketType>,
+    /// The rate under a rule; `None` where it has no limit.
+    pub(super) limits: &'a dyn Fn(&RuleRef) -> Option<Rate>,
 }
 
 impl Grant {
     /// The most that a message may have where nobody said anything: 64 MiB.
     pub const MAX_MESSAGE: u64 = 64 << 20;
 
-    /// What `matching` rules together allow; `None` where that is nothing.
-    pub(super) fn union(
-        service: &ServiceRule,
-        matching: &[&Admission],
-        host_sockets: Vec<SocketType>,
-    ) -> Option<Self> {
-        let capped = matching.iter().map(|rule| (*rule, Self::size(service, rule)));
-        let mut granting: Vec<(&Admission, u64, Vec<&str>)> = capped
-            .map(|(rule, size)| (rule, size, topics(service, rule)))
-            .filter(|(_, _, topics)| !topics.is_empty())
-            .collect();
-        granting.sort_by_key(|(_, size, _)| core::cmp::Reverse(*size));
-        let mut prefixes: Vec<Prefix> = Vec::new();
-        for (rule, (_, _, topics)) in granting.iter().enumerate() {
-            for topic in topics {
-                // An earlier prefix that covers this one answers first and allows no less.
-                if !prefixes.iter().any(|earlier| topic.as_bytes().starts_with(&earlier.topic)) {
-                    prefixes.push(Prefix { topic: topic.as_bytes().into(), rule });
-                }
+    /// What the folded lists leave open; `None` where that is nothing.
+    pub(super) fn new(granting: Granting<'_>, opening: &Opening<'_>) -> Option<Self> {
+        let Granting { sides, host_sockets, limits } = granting;
+        let bounds = Bounds::of(sides.iter().flat_map(|(_, lists)| lists.all()), Self::MAX_MESSAGE);
+        let mut rules: Vec<RuleRef> = Vec::new();
+        for act in sides.iter().flat_map(|(_, lists)| lists.accepting()) {
+            if !rules.contains(&act.rule) {
+                rules.push(act.rule.clone());
             }
         }
-        (!granting.is_empty()).then(|| {
-            Self(Arc::new(Parts {
-                rules: granting.iter().map(|(rule, ..)| rule.rule.clone()).collect(),
-                sizes: granting.iter().map(|(_, size, _)| *size).collect(),
-                host_sockets,
-                rate: rate(service, granting.iter().map(|(rule, ..)| *rule)),
-                longest_topic: prefixes.iter().map(|prefix| prefix.topic.len()).max().unwrap_or(0),
-                prefixes,
-            }))
-        })
+        let rate = rules.iter().map(limits).reduce(|one, other| Some(one?.max(other?))).flatten();
+        let mut parts = Parts {
+            sides,
+            rules,
+            bounds,
+            max_message: 0,
+            host_sockets,
+            rate,
+            user: opening.user.into(),
+            host: opening.host.into(),
+            service: opening.service.into(),
+            socket: opening.socket,
+            tags: NodeTags::new(),
+        };
+        let may_pass = |size: &u64| parts.judge(Topic::BeginsWith(b""), *size).is_some();
+        parts.max_message = parts.bounds.sizes.iter().copied().rev().find(|size| may_pass(size))?;
+        Some(Self(Arc::new(parts)))
     }
 
-    fn size(service: &ServiceRule, rule: &Admission) -> u64 {
-        let (here, there) = (rule.limits.max_message, service.limits.max_message);
-        match (here, there) {
-            (Some(here), Some(there)) => here.min(there),
-            (one, other) => one.or(other).unwrap_or(Self::MAX_MESSAGE),
-        }
-    }
-
-    /// The rules that matched; at least one, those that allow the largest messages first.
+    /// The rules that may let a message pass; at least one, of those in the policy the ones that allow the largest messages first.
     pub fn rules(&self) -> &[RuleRef] {
         &self.0.rules
     }
@@ -88,13 +92,7 @@ impl Grant {
 
     /// The largest message that any of the rules allows: all its parts together, in bytes.
     pub fn max_message(&self) -> u64 {
-        self.0.sizes.first().copied().unwrap_or(0)
-    }
-
-    /// The largest message under one rule (an index into [`Grant::rules`], as [`Grant::publish`] returns it), in
-    /// bytes. It matters where rules differ: one may allow large messages on one topic and another small ones on all.
-    pub fn max_message_under(&self, rule: usize) -> u64 {
-        self.0.sizes.get(rule).copied().unwrap_or(0)
+        self.0.max_message
     }
 
     /// The highest rate that any of the rules allows; `None` where there is no limit.
@@ -104,65 +102,88 @@ impl Grant {
 
     /// Whether the topic decides: whether each message and subscription has to be asked about.
     pub fn restricts_topics(&self) -> bool {
-        self.0.prefixes.iter().any(|prefix| !prefix.topic.is_empty())
+        self.0.bounds.asks_topics
     }
 
     /// How many bytes of a first frame decide; at most 255.
     pub fn longest_topic(&self) -> usize {
-        self.0.longest_topic
+        self.0.bounds.longest_topic
     }
 
-    /// Whether a message may pass whose first frame begins with these bytes, and under which rule (an index into
-    /// [`Grant::rules`]; the one that allows the largest message, where several fit).
+    /// Whether a message may pass whose first frame begins with these bytes, under which rule (the one that allows the
+    /// largest message, where several fit) and up to which size.
     ///
     /// Give at least [`Grant::longest_topic`] bytes, or the whole frame where it is shorter.
     ///
     /// # Errors
     /// No rule allows the topic: drop the message whole, and count it.
     #[expect(clippy::result_unit_err, reason = "asked per message: there is nothing to say beyond no")]
-    pub fn publish(&self, start_of_first_frame: &[u8]) -> Result<usize, ()> {
-        let fits = |prefix: &&Prefix| start_of_first_frame.starts_with(&prefix.topic);
-        self.0.prefixes.iter().find(fits).map(|prefix| prefix.rule).ok_or(())
+    pub fn publish(&self, start_of_first_frame: &[u8]) -> Result<Passed, ()> {
+        let mut passed = None;
+        // A message is passed on before its size is known, so that every smaller one must be fine too.
+        for size in &self.0.bounds.sizes {
+            let Some(act) = self.0.judge(Topic::Is(start_of_first_frame), *size) else { break };
+            let rule = self.0.rules.iter().position(|rule| *rule == act.rule).unwrap_or(0);
+            passed = Some(Passed { rule, limit: *size });
+        }
+        passed.ok_or(())
     }
 
-    /// Whether a subscription may pass, and under which rule. It may be wider than a rule (`""`, "everything"),
-    /// because each delivery is judged again by [`Grant::publish`].
+    /// Whether a subscription may pass. It may be wider than a rule (`""`, "everything"), because each delivery is judged again by
+    /// [`Grant::publish`].
     ///
     /// # Errors
     /// Nothing that it could match is allowed: drop it, and count it.
     #[expect(clippy::result_unit_err, reason = "asked per subscription: there is nothing to say beyond no")]
-    pub fn subscribe(&self, topic: &[u8]) -> Result<usize, ()> {
-        self.publish(topic).or_else(|()| {
-            let wider = |prefix: &&Prefix| prefix.topic.starts_with(topic);
-            self.0.prefixes.iter().find(wider).map(|prefix| prefix.rule).ok_or(())
-        })
+    pub fn subscribe(&self, topic: &[u8]) -> Result<(), ()> {
+        let may_pass = |size: &u64| self.0.judge(Topic::BeginsWith(topic), *size).is_some();
+        if self.0.bounds.sizes.iter().any(may_pass) { Ok(()) } else { Err(()) }
+    }
+
+    /// Whether both let the same pass, as far as their rules can be compared: what differs in words only counts as different.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (one, other) = (&*self.0, &*other.0);
+        one.sides == other.sides && one.host_sockets == other.host_sockets && one.rate == other.rate
     }
 }
 
-/// The topics of a rule inside those of its service: for each pair the longer, if one begins with the other.
-/// The empty prefix stands for every topic; an empty list for none.
-fn topics<'r>(service: &'r ServiceRule, rule: &'r Admission) -> Vec<&'r str> {
-    let all = |topics: &'r [alloc::string::String]| -> Vec<&'r str> {
-        if topics.is_empty() { [""].into() } else { topics.iter().map(|topic| topic.as_str()).collect() }
-    };
-    let mut both = Vec::new();
-    for theirs in all(&service.topics) {
-        for ours in all(&rule.topics) {
-            if ours.starts_with(theirs) {
-                both.push(ours);
-            } else if theirs.starts_with(ours) {
-                both.push(theirs);
+impl Parts {
+    /// The rule that lets such a message pass at both ends, if one does.
+    fn judge(&self, topic: Topic<'_>, size: u64) -> Option<&Act> {
+        // What the connection decides is folded away; what is left asks for the topic and the size.
+        let message = Message {
+            service: &self.service,
+            socket: self.socket,
+            identity: &[],
+            mechanism: "",
+            topic,
+            size,
+        };
+        let mut by = None;
+        for (direction, lists) in &self.sides {
+            let parties = Parties {
+                direction: *direction,
+                own: if *direction == Direction::Out { &self.user } else { &self.host },
+                source: &self.user,
+                destination: &self.host,
+                source_tags: &self.tags,
+                destination_tags: &self.tags,
+                source_values: &[],
+                destination_values: &[],
+            };
+            match lists.judge(&parties, &Subject::Message(message)) {
+                Said::Passes(act) => by = by.or(Some(act)),
+                Said::Denied(_) | Said::NoRule => return None,
             }
         }
+        by
     }
-    both
 }
 
-/// The highest rate of the rules, and never more than the service's own.
-fn rate<'r>(service: &ServiceRule, rules: impl Iterator<Item = &'r Admission>) -> Option<Rate> {
-    let widest = rules.map(|rule| rule.limits.rate).reduce(|one, other| Some(one?.max(other?))).flatten();
-    match (widest, service.limits.rate) {
-        (Some(here), Some(there)) => Some(here.min(there)),
-        (here, there) => here.or(there),
+impl Lists {
+    /// The rules that may let something pass.
+    fn accepting(&self) -> impl Iterator<Item = &Act> {
+        let may = |act: &&Act| matches!(act.action, Action::Accept | Action::Redirect(_));
+        self.allowing().flat_map(List::acts).filter(may)
     }
 }

@@ -1,14 +1,17 @@
-//! Packets judged by the allow rules: asked once per new flow ([`crate::flows`] remembers the answer).
+//! Questions about packets: may such a flow begin, and if not, why.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
+use super::lists::Said;
 use super::{Denial, RuleRef, Rules, shortfall};
 use crate::policy::{NodeTags, PacketTarget, Packets, TagExpr};
+use crate::program::{Direction, Packet, Recognised, Subject};
 
 /// What kind of packet opens a flow, as far as the rules ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +49,8 @@ pub struct PacketQuestion<'a> {
     pub to: &'a str,
     /// What kind of packet.
     pub kind: PacketKind,
+    /// From which address to which; `None` for any.
+    pub addresses: Option<(IpAddr, IpAddr)>,
 }
 
 /// One allow rule for packets.
@@ -82,27 +87,56 @@ impl Passage {
     }
 }
 
-impl Rules {
-    /// The first rule of the file that lets such packets pass, if any does: the cheap form of [`Self::packet`],
-    /// without an allocation.
-    pub fn permits(&self, question: &PacketQuestion<'_>) -> Option<&RuleRef> {
-        let (from, to) = (self.nodes.get(question.from)?, self.nodes.get(question.to)?);
-        let passes = |rule: &&Passage| {
-            rule.takes(question.kind)
-                && rule.from.matches(question.from, from)
-                && rule.to.matches(question.to, to)
-        };
-        self.passages.iter().find(passes).map(|passage| &passage.rule)
+impl PacketQuestion<'_> {
+    /// The first packets that would be such a flow's: of each version of IP that it may be. None of what cannot be read.
+    pub fn packets(&self) -> impl Iterator<Item = Packet> + use<> {
+        let versions = [(0x0800, 1), (0x86dd, 58)];
+        let is_v6 = self.addresses.map(|(source, _)| source.is_ipv6());
+        let fits = move |(ethertype, _): &(u16, u8)| is_v6.is_none_or(|v6| v6 == (*ethertype == 0x86dd));
+        let Self { kind, addresses, .. } = *self;
+        versions.into_iter().filter(fits).filter_map(move |(ethertype, icmp)| {
+            let mut packet = Packet {
+                ethertype,
+                source: addresses.map(|(source, _)| source),
+                destination: addresses.map(|(_, destination)| destination),
+                tos: 0,
+                protocol: None,
+                icmp: None,
+                ports: None,
+                tcp_flags: 0,
+                size: 0,
+                random: 0,
+                established: false,
+                spoken: Recognised::Undecided,
+                asked: true,
+                readable: true,
+            };
+            match kind {
+                PacketKind::Tcp(port) => {
+                    packet.protocol = Some(6);
+                    packet.ports = Some((0, port));
+                    packet.tcp_flags = SYN;
+                }
+                PacketKind::Udp(port) => {
+                    packet.protocol = Some(17);
+                    packet.ports = Some((0, port));
+                }
+                PacketKind::Icmp => packet.protocol = Some(icmp),
+                // What should have been read further is unreadable.
+                PacketKind::Other(1 | 6 | 17 | 58) | PacketKind::Unparsed => return None,
+                PacketKind::Other(protocol) => packet.protocol = Some(protocol),
+            }
+            Some(packet)
+        })
     }
+}
 
-    /// Judges the first packet of a flow between two nodes.
+impl Rules {
+    /// Judges the first packet of a flow between two nodes, at both ends.
     ///
     /// # Errors
     /// The reason, the nearest rule and why that one does not match.
     pub fn packet(&self, question: &PacketQuestion<'_>) -> Result<&RuleRef, Denial> {
-        if let Some(rule) = self.permits(question) {
-            return Ok(rule);
-        }
         if self.is_nothing() {
             return Err(Denial::bare(
                 "there is no policy: nothing passes",
@@ -110,7 +144,37 @@ impl Rules {
             ));
         }
         let (from, to) = (self.known_node(question.from)?, self.known_node(question.to)?);
-        Err(self.nearest_passage(question, from, to))
+        let mut forbidden = None;
+        for packet in question.packets() {
+            match self.at_both_ends(question, &packet) {
+                Said::Passes(act) => return Ok(&act.rule),
+                Said::Denied(act) => forbidden = forbidden.or(Some(act)),
+                Said::NoRule => {}
+            }
+        }
+        Err(match forbidden {
+            Some(act) => Denial {
+                reason: format!("{} may not send {} to {}", question.from, question.kind, question.to),
+                nearest: Some(act.rule.clone()),
+                why_not: "it forbids that".to_owned(),
+            },
+            None => self.nearest_passage(question, from, to),
+        })
+    }
+
+    fn at_both_ends(&self, question: &PacketQuestion<'_>, packet: &Packet) -> Said<'_> {
+        let subject = Subject::Packet(*packet);
+        let mut said = Said::NoRule;
+        for direction in [Direction::Out, Direction::In] {
+            let Some(parties) = self.parties(direction, question.from, question.to) else {
+                return Said::NoRule;
+            };
+            said = self.packets.judge(&parties, &subject);
+            if !matches!(said, Said::Passes(_)) {
+                break;
+            }
+        }
+        said
     }
 
     /// No rule matched: the one that fails on the fewest conditions.
@@ -155,3 +219,5 @@ fn packets_text(packets: &Packets) -> String {
         Packets::Icmp => "icmp".to_owned(),
     }
 }
+
+const SYN: u16 = 2;

@@ -40,9 +40,17 @@ fn rules() -> Rules {
 }
 
 fn judge(rules: &Rules, from: &str, to: &str, kind: PacketKind) -> Result<String, Denial> {
-    let question = PacketQuestion { from, to, kind };
-    assert_eq!(rules.permits(&question), rules.packet(&question).ok(), "{question:?}");
-    rules.packet(&question).map(ToString::to_string)
+    let question = PacketQuestion { from, to, kind, addresses: None };
+    let answer = rules.packet(&question);
+    for direction in [Direction::Out, Direction::In] {
+        let (own, peer) = if direction == Direction::Out { (from, to) } else { (to, from) };
+        let pair = rules.pair(direction, &own.into(), &peer.into());
+        let folded = question
+            .packets()
+            .find_map(|packet| pair.as_ref().and_then(|pair| pair.begins(&packet).cloned()));
+        assert_eq!(folded.as_ref(), answer.as_ref().ok().copied(), "{question:?}");
+    }
+    answer.map(ToString::to_string)
 }
 
 #[test]
@@ -129,7 +137,8 @@ fn a_policy_without_rules_for_packets_passes_none() {
         let ports = (0..=u16::MAX).flat_map(|port| [Tcp(port), Udp(port)]);
         let protocols = (0..=u8::MAX).map(Other).chain([Icmp, Unparsed]);
         for kind in ports.chain(protocols) {
-            assert_eq!(rules.permits(&PacketQuestion { from: "a", to: "b", kind }), None, "{kind}");
+            let question = PacketQuestion { from: "a", to: "b", kind, addresses: None };
+            assert!(rules.packet(&question).is_err(), "{kind}");
         }
         let denial = judge(&rules, "a", "b", Icmp).expect_err("denied");
         assert_eq!(denial.why_not, "the policy has no rule for packets");

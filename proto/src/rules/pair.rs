@@ -1,0 +1,99 @@
+//! The rules between two nodes, as one of them judges by them: what is the same for all their packets is folded away.
+
+use alloc::sync::Arc;
+
+use super::lists::{Lists, Said};
+use super::{RuleRef, Rules};
+use crate::program::{Direction, Judgement, NodeTags, Packet, Parties, Subject, Test};
+
+/// The rules for the packets from one node to another, at one of them.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    direction: Direction,
+    source: Arc<str>,
+    destination: Arc<str>,
+    tags: NodeTags,
+    lists: Lists,
+    wants: Wants,
+}
+
+/// What judging needs to know beside the packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Whether a packet belongs to a flow.
+    pub established: bool,
+    /// What a TCP flow speaks.
+    pub spoken: bool,
+    /// A random number.
+    pub random: bool,
+}
+
+impl Pair {
+    /// What the flow rules say about this one packet; `None` where the policy has none.
+    pub fn each(&self, packet: &Packet) -> Option<Judgement<'_>> {
+        self.lists.raw.as_ref()?;
+        self.lists.each(&self.parties(), &Subject::Packet(*packet))
+    }
+
+    /// The rule that forbids the packet, whatever allows it.
+    pub fn forbids(&self, packet: &Packet) -> Option<&RuleRef> {
+        self.lists.forbids(&self.parties(), &Subject::Packet(*packet)).map(|act| &act.rule)
+    }
+
+    /// The rule that lets a flow begin with this packet.
+    pub fn begins(&self, packet: &Packet) -> Option<&RuleRef> {
+        match self.lists.begins(&self.parties(), &Subject::Packet(*packet)) {
+            Said::Passes(act) => Some(&act.rule),
+            Said::Denied(_) | Said::NoRule => None,
+        }
+    }
+
+    /// What judging needs to know beside the packet.
+    pub const fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn parties(&self) -> Parties<'_> {
+        Parties {
+            direction: self.direction,
+            own: if self.direction == Direction::Out { &self.source } else { &self.destination },
+            source: &self.source,
+            destination: &self.destination,
+            source_tags: &self.tags,
+            destination_tags: &self.tags,
+            source_values: &[],
+            destination_values: &[],
+        }
+    }
+}
+
+impl Wants {
+    fn of(lists: &Lists) -> Self {
+        let mut wants = Self::default();
+        for test in lists.all().flat_map(crate::program::List::tests) {
+            match test {
+                Test::Established => wants.established = true,
+                Test::Zmtp(_) => wants.spoken = true,
+                Test::Random(_) => wants.random = true,
+                _ => {}
+            }
+        }
+        wants
+    }
+}
+
+impl Rules {
+    /// The rules for the packets between `own` and `peer`, as `own` judges by them: `Out` for those to the peer, `In` for those
+    /// from it. `None` where the policy does not know both.
+    pub fn pair(&self, direction: Direction, own: &Arc<str>, peer: &Arc<str>) -> Option<Pair> {
+        let (source, destination) = match direction {
+            Direction::Out => (own, peer),
+            Direction::In => (peer, own),
+        };
+        let parties = self.parties(direction, source, destination)?;
+        let lists = self.packets.fold(&parties, None);
+        let wants = Wants::of(&lists);
+        let (source, destination) = (source.clone(), destination.clone());
+        Some(Pair { direction, source, destination, tags: NodeTags::new(), lists, wants })
+    }
+}
