@@ -41,7 +41,9 @@ impl Rules {
     /// Why not: the reason, the nearest rule and why that one does not match.
     pub fn ask(&self, ask: &Ask<'_>) -> Result<RuleRef, Denial> {
         match ask.what {
-            What::Packets(kind) => self.packet(&PacketQuestion { from: ask.from, to: ask.to, kind, addresses: None }).cloned(),
+            What::Packets(kind) => {
+                self.packet(&PacketQuestion { from: ask.from, to: ask.to, kind, addresses: None }).cloned()
+            }
             What::Service { name, topic, socket } => self.ask_service(ask, name, topic, socket),
         }
     }

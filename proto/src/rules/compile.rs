@@ -68,7 +68,8 @@ impl Matches {
                 // Each version has its own; the other's number is no ICMP.
                 let one = |ethertype, protocol| {
                     let mut alternative = Self::default();
-                    let both = Self::default().and(Test::EtherType(ethertype)).and(Test::IpProtocol(protocol));
+                    let both =
+                        Self::default().and(Test::EtherType(ethertype)).and(Test::IpProtocol(protocol));
                     alternative.push_group(Join::Or, [both.0].into());
                     alternative.0
                 };
@@ -159,11 +160,11 @@ impl Compiler {
         if from.terms().is_empty() || target.to.terms().is_empty() {
             return;
         }
-        Matches::default()
-            .all(from, Test::From)
-            .all(&target.to, Test::To)
-            .packets(&target.packets)
-            .ends(Action::Accept, rule, &mut self.packets.allows);
+        Matches::default().all(from, Test::From).all(&target.to, Test::To).packets(&target.packets).ends(
+            Action::Accept,
+            rule,
+            &mut self.packets.allows,
+        );
     }
 
     /// What may begin, messages.

@@ -34,6 +34,8 @@ pub struct PacketDenial {
 pub(super) enum Why {
     /// By the flows or the rules.
     Refused(Refusal),
+    /// By a rule that forbids them.
+    Forbidden,
     /// They would only pass through this host.
     Transit,
 }

@@ -7,6 +7,7 @@ use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::now::Moment;
 use lockgate_proto::policy::Policy;
+use lockgate_proto::rules::PacketKind;
 
 use super::*;
 
@@ -93,7 +94,7 @@ fn a_packet_passes_only_between_what_is_ours_and_what_is_theirs() {
         (Direction::In, BEHIND, OWN, Err(Discard::ForeignSource)),
     ] {
         let packet = packet(source, destination, [9, 7]);
-        let judged = gate(beta).judge(direction, beta, &packet, NOW);
+        let judged = gate(beta).judge(direction, beta, &packet, NOW).map(|_| ());
         assert_eq!(judged, verdict, "{direction:?} {source:?} {destination:?}");
     }
 }
@@ -117,8 +118,8 @@ fn a_withdrawn_flow_is_told_as_it_was_opened_though_an_answer_comes_first() {
     let [beta, _] = peers();
     let mut gate = gate(beta);
     let (question, answer) = (packet(OWN, THEIRS, [9, 7]), packet(THEIRS, OWN, [7, 9]));
-    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Ok(()));
-    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Ok(()));
+    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Ok(Way::default()));
+    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Ok(Way::default()));
     gate.replace_rules(Arc::new(Rules::nothing()));
     assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Err(Discard::Denied));
     assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Err(Discard::Denied));

@@ -1,0 +1,56 @@
+//! A packet's headers as the flow table sees them.
+
+use lockgate_proto::flows::{self, Quoted, QuotedTransport, Subject, TcpFlags};
+use lockgate_proto::packet::{self, Headers, Transport};
+use lockgate_proto::rules::PacketKind;
+
+/// The packet as the flow table sees it.
+pub(super) fn subject(headers: &Headers, packet: &[u8]) -> Subject {
+    let transport = match headers.transport {
+        Transport::Tcp { source, destination, flags } => {
+            flows::Transport::Tcp { source, destination, flags: TcpFlags(flags) }
+        }
+        Transport::Udp { source, destination } => flows::Transport::Udp { source, destination },
+        Transport::Icmp { kind, code, id } => {
+            let quoted = packet::quoted(packet).and_then(quoted);
+            flows::Transport::Icmp { kind, code, id: id.unwrap_or(0), quoted }
+        }
+        Transport::Other(protocol) => flows::Transport::Other(protocol),
+        // Of a later fragment nothing but its place is looked at.
+        Transport::LaterFragment | Transport::Unparsed => flows::Transport::Unparsed,
+    };
+    Subject {
+        source: headers.source,
+        destination: headers.destination,
+        transport,
+        fragment: headers.fragment,
+    }
+}
+
+/// What an ICMP error quotes.
+fn quoted(headers: Headers) -> Option<Quoted> {
+    let transport = match headers.transport {
+        Transport::Tcp { source, destination, .. } => QuotedTransport::Tcp(source, destination),
+        Transport::Udp { source, destination } => QuotedTransport::Udp(source, destination),
+        Transport::Icmp { kind, id, .. } => QuotedTransport::Icmp(kind, id?),
+        Transport::Other(protocol) => QuotedTransport::Other(protocol),
+        Transport::LaterFragment | Transport::Unparsed => return None,
+    };
+    Some(Quoted { source: headers.source, destination: headers.destination, transport })
+}
+
+/// What the rules are asked about.
+pub(super) const fn kind(transport: Transport) -> PacketKind {
+    match transport {
+        Transport::Tcp { destination, .. } => PacketKind::Tcp(destination),
+        Transport::Udp { destination, .. } => PacketKind::Udp(destination),
+        Transport::Icmp { .. } => PacketKind::Icmp,
+        Transport::Other(protocol) => PacketKind::Other(protocol),
+        Transport::LaterFragment | Transport::Unparsed => PacketKind::Unparsed,
+    }
+}
+
+/// Whether it can be read as far as its header says that there is something to read.
+pub(super) const fn is_readable(headers: &Headers) -> bool {
+    !matches!(headers.transport, Transport::LaterFragment | Transport::Unparsed)
+}

@@ -1,0 +1,70 @@
+//! Why a packet was refused, in words.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use lockgate_proto::flows::{Question, Refusal};
+use lockgate_proto::packet::Headers;
+use lockgate_proto::rules::{PacketKind, PacketQuestion, RuleRef, Rules};
+
+use super::reading::kind;
+
+/// A packet that opens a flow, or would have.
+pub(super) struct Opening {
+    pub(super) kind: PacketKind,
+    source: IpAddr,
+    destination: IpAddr,
+}
+
+impl Opening {
+    pub(super) const fn of(question: &Question) -> Self {
+        Self { kind: question.kind, source: question.source, destination: question.destination }
+    }
+
+    pub(super) const fn by(headers: &Headers) -> Self {
+        let (source, destination) = (headers.source, headers.destination);
+        Self { kind: kind(headers.transport), source, destination }
+    }
+
+    /// What the rules are asked.
+    pub(super) const fn question<'a>(&self, from: &'a str, to: &'a str) -> PacketQuestion<'a> {
+        PacketQuestion { from, to, kind: self.kind, addresses: Some((self.source, self.destination)) }
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {} to {}", self.kind, self.source, self.destination)
+    }
+}
+
+/// It is for nobody here.
+pub(super) fn passing_through(headers: &Headers, near: IpAddr, own: &str) -> String {
+    let opening = Opening::by(headers);
+    format!(
+        "{opening}: {near} is no address of {own}: it forwards for the networks under [tun] networks only"
+    )
+}
+
+/// No flow and no rule lets it pass.
+pub(super) fn reason(opening: &Opening, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {
+    let judgement = || match rules.packet(&opening.question(from, to)) {
+        Err(denial) => denial.to_string(),
+        Ok(rule) => format!("the rules have changed just now: {rule}"),
+    };
+    let why = match refusal {
+        Refusal::Rules => judgement(),
+        Refusal::Withdrawn => format!("the rule that let it through is gone: {}", judgement()),
+        Refusal::NoConnection => "a TCP segment of no connection".to_owned(),
+        Refusal::Unrelated => "an ICMP error about no packet that passed here".to_owned(),
+        Refusal::Fragment => "a fragment of no packet that passed".to_owned(),
+        Refusal::Unparsed => "it cannot be read down to its ports".to_owned(),
+        Refusal::Full => "the table of flows is full".to_owned(),
+    };
+    format!("{opening}: {why}")
+}
+
+/// A rule says no.
+pub(super) fn refused(headers: &Headers, rule: &RuleRef) -> String {
+    format!("{}: {rule} forbids it", Opening::by(headers))
+}
