@@ -308,6 +308,12 @@ impl List {
         Ok(Self { entries: entries.into() })
     }
 
+    /// This list and then `other`, as one.
+    #[must_use]
+    pub fn followed_by(&self, other: &Self) -> Self {
+        Self { entries: self.entries.iter().chain(&other.entries).cloned().collect() }
+    }
+
     /// The entries.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

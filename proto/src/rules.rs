@@ -8,6 +8,7 @@ mod ask;
 mod compile;
 mod denial;
 mod grant;
+mod held;
 mod lists;
 mod packet;
 mod pair;
@@ -26,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::document::quoted;
-use crate::policy::{Limits, NodeTags, Policy, TagExpr, Target};
+use crate::policy::{self, Capability, Limits, NodeTags, Policy, TagExpr, Target};
 use crate::program::{Direction, Message, Parties, Subject, Topic};
 use crate::zmtp::SocketType;
 
@@ -86,15 +87,6 @@ impl ServiceRule {
         &self.sockets
     }
 
-    /// The rate under a rule of the service: never more than the service's own.
-    fn rate_under(&self, rule: &RuleRef) -> Option<Rate> {
-        let own = self.admissions.iter().find(|admission| admission.rule == *rule);
-        match (own.and_then(|own| own.limits.rate), self.limits.rate) {
-            (Some(here), Some(there)) => Some(here.min(there)),
-            (here, there) => here.or(there),
-        }
-    }
-
     /// The offering socket types that can talk to a using `socket`.
     fn answering(&self, socket: SocketType) -> Vec<SocketType> {
         self.sockets.iter().copied().filter(|offered| offered.matches(socket)).collect()
@@ -125,6 +117,8 @@ pub struct Rules {
     nodes: BTreeMap<String, NodeTags>,
     services: BTreeMap<String, ServiceRule>,
     passages: Vec<packet::Passage>,
+    capabilities: Vec<(RuleRef, Capability)>,
+    grants: Vec<policy::Grant>,
     packets: Lists,
     messages: Lists,
 }
@@ -158,6 +152,9 @@ impl Rules {
             services.insert(name.clone(), rule);
         }
         let mut compiler = Compiler::default();
+        for forbid in &policy.forbids {
+            compiler.forbid(&place(&forbid.id, forbid.line), forbid);
+        }
         let mut passages = Vec::new();
         for allow in &policy.allows {
             let rule = place(&allow.id, allow.line);
@@ -180,8 +177,20 @@ impl Rules {
         }
         compiler.services(&services);
         let (packets, messages) = compiler.finish();
-        let nodes = policy.nodes.clone();
-        Self { generation, origin: Origin::Policy, nodes, services, passages, packets, messages }
+        let capabilities = policy.capabilities.iter().map(|capability| {
+            (place(&format!("capability.{}", capability.name), capability.line), capability.clone())
+        });
+        Self {
+            generation,
+            origin: Origin::Policy,
+            nodes: policy.nodes.clone(),
+            services,
+            passages,
+            capabilities: capabilities.collect(),
+            grants: policy.grants.clone(),
+            packets,
+            messages,
+        }
     }
 
     /// The rules without a policy: they deny everything, and every denial says why. Generation 0.
@@ -192,6 +201,8 @@ impl Rules {
             nodes: BTreeMap::new(),
             services: BTreeMap::new(),
             passages: Vec::new(),
+            capabilities: Vec::new(),
+            grants: Vec::new(),
             packets: Lists::default(),
             messages: Lists::default(),
         }
@@ -283,7 +294,18 @@ impl Rules {
         if sides[0].1 == sides[1].1 {
             sides.pop();
         }
-        Grant::new(Granting { sides, host_sockets, limits: &|rule| service.rate_under(rule) }, opening)
+        Grant::new(Granting { sides, host_sockets, limits: &|rule| self.rate_under(service, rule) }, opening)
+    }
+
+    /// The rate under a rule that lets a service be used: never more than the service's own.
+    fn rate_under(&self, service: &ServiceRule, rule: &RuleRef) -> Option<Rate> {
+        let allowed = service.admissions.iter().find(|admission| admission.rule == *rule);
+        let held = self.capabilities.iter().find(|(place, _)| place == rule);
+        let limits = allowed.map(|allowed| allowed.limits).or(held.map(|(_, held)| held.limits));
+        match (limits.and_then(|limits| limits.rate), service.limits.rate) {
+            (Some(here), Some(there)) => Some(here.min(there)),
+            (here, there) => here.or(there),
+        }
     }
 
     /// Two nodes of the policy, seen from one of them.

@@ -41,7 +41,6 @@ pub enum Gate {
     /// Everything passes: whoever runs this has said so.
     Open,
     /// The policy decides.
-    #[expect(private_interfaces, reason = "made here only")]
     Policy(Box<Policed>),
     /// Flow rules decide about each packet by itself.
     Script(Script),

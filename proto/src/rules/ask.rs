@@ -40,6 +40,10 @@ impl Rules {
     /// # Errors
     /// Why not: the reason, the nearest rule and why that one does not match.
     pub fn ask(&self, ask: &Ask<'_>) -> Result<RuleRef, Denial> {
+        if !ask.hold.is_empty() {
+            let holding = self.holding(ask.from, ask.hold);
+            return holding.ask(&Ask { hold: &[], ..*ask });
+        }
         match ask.what {
             What::Packets(kind) => {
                 self.packet(&PacketQuestion { from: ask.from, to: ask.to, kind, addresses: None }).cloned()

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::lists::Lists;
 use super::{Admission, Grant, RuleRef, ServiceRule};
-use crate::policy::{PacketTarget, Packets, TagExpr, Term};
+use crate::policy::{Forbid, ForbidTarget, PacketTarget, Packets, TagExpr, Term};
 use crate::program::{Act, Action, Entry, Join, List, Sense, Test, ZmqTest};
 use crate::zmtp::SocketType;
 
@@ -124,35 +124,23 @@ impl Compiler {
         }
     }
 
-    /// What nobody may do, packets.
-    pub(super) fn forbid_packets(
-        &mut self,
-        rule: &RuleRef,
-        from: &TagExpr,
-        to: &TagExpr,
-        packets: Option<&Packets>,
-    ) {
-        let matches = Matches::default().all(from, Test::From).all(to, Test::To);
-        let matches = if let Some(packets) = packets { matches.packets(packets) } else { matches };
-        matches.ends(Action::Drop, rule, &mut self.packets.forbids);
-    }
-
-    /// What nobody may do, messages: with every service of such hosts, or with one service.
-    pub(super) fn forbid_messages(
-        &mut self,
-        rule: &RuleRef,
-        from: &TagExpr,
-        to: Option<&TagExpr>,
-        service: Option<&str>,
-    ) {
-        let mut matches = Matches::default().all(from, Test::From);
-        if let Some(to) = to {
-            matches = matches.all(to, Test::To);
+    /// What nobody may do, whatever else is allowed.
+    pub(super) fn forbid(&mut self, rule: &RuleRef, forbid: &Forbid) {
+        let from = || Matches::default().all(&forbid.from, Test::From);
+        match &forbid.to {
+            ForbidTarget::Everything(to) => {
+                from().all(to, Test::To).ends(Action::Drop, rule, &mut self.packets.forbids);
+                from().all(to, Test::To).ends(Action::Drop, rule, &mut self.messages.forbids);
+            }
+            ForbidTarget::Packets(target) => from().all(&target.to, Test::To).packets(&target.packets).ends(
+                Action::Drop,
+                rule,
+                &mut self.packets.forbids,
+            ),
+            ForbidTarget::Service(name) => from()
+                .and(Test::Zmq(ZmqTest::Service(name.as_str().into())))
+                .ends(Action::Drop, rule, &mut self.messages.forbids),
         }
-        if let Some(service) = service {
-            matches = matches.and(Test::Zmq(ZmqTest::Service(service.into())));
-        }
-        matches.ends(Action::Drop, rule, &mut self.messages.forbids);
     }
 
     /// What may begin, packets.

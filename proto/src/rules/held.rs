@@ -1,0 +1,66 @@
+//! Capabilities: what a node may do beside, for a while.
+
+use core::time::Duration;
+
+use super::compile::Compiler;
+use super::{Admission, Rules};
+use crate::policy::{TagExpr, Target, Term};
+
+impl Rules {
+    /// The same rules at this moment (since the Unix epoch), with the capabilities that nodes then hold, as a later generation.
+    /// Without this call nobody holds any.
+    #[must_use]
+    pub fn at(&self, wall: Duration, generation: u64) -> Self {
+        let mut rules = self.clone();
+        rules.generation = generation;
+        let held = self.grants.iter().filter(|grant| grant.holds_at(wall));
+        rules.hold(held.map(|grant| (grant.node.as_str(), grant.capability.as_str())));
+        rules
+    }
+
+    /// When, after `wall`, somebody comes to hold a capability or ceases to; both since the Unix epoch.
+    pub fn next_change(&self, wall: Duration) -> Option<Duration> {
+        let moments = self.grants.iter().flat_map(|grant| [grant.from, grant.until]);
+        moments.filter(|moment| *moment > wall).min()
+    }
+
+    /// The same rules where `node` holds these capabilities too.
+    pub(super) fn holding(&self, node: &str, names: &[&str]) -> Self {
+        let mut rules = self.clone();
+        let (packets, messages) = (rules.packets.held.clone(), rules.messages.held.clone());
+        rules.hold(names.iter().map(|name| (node, *name)));
+        rules.packets.held = packets.followed_by(&rules.packets.held);
+        rules.messages.held = messages.followed_by(&rules.messages.held);
+        rules
+    }
+
+    /// Exactly these nodes hold these capabilities.
+    fn hold<'a>(&mut self, held: impl Iterator<Item = (&'a str, &'a str)>) {
+        let mut compiler = Compiler::default();
+        for (node, name) in held {
+            let known = self.capabilities.iter().find(|(_, capability)| capability.name == name);
+            let (Some((rule, capability)), Some(tags)) = (known, self.nodes.get(node)) else { continue };
+            if capability.from.as_ref().is_some_and(|from| !from.matches(node, tags)) {
+                continue;
+            }
+            let from = TagExpr::new([Term::Node(node.into())].into());
+            match &capability.to {
+                Target::Packets(target) => compiler.allow_packets(rule, &from, target),
+                Target::Service(name) => {
+                    let Some(service) = self.services.get(name) else { continue };
+                    let admission = Admission {
+                        rule: rule.clone(),
+                        from,
+                        sockets: capability.sockets.clone(),
+                        topics: capability.topics.clone(),
+                        limits: capability.limits,
+                    };
+                    compiler.allow_messages(name, service, &admission);
+                }
+            }
+        }
+        let (packets, messages) = compiler.finish();
+        self.packets.held = packets.allows;
+        self.messages.held = messages.allows;
+    }
+}
