@@ -1,6 +1,7 @@
 //! A node: the tunnels, the rules and the broker. They meet here and nowhere else; no IO.
 
 mod gate;
+mod in_force;
 mod packets;
 mod settings;
 
@@ -29,6 +30,7 @@ use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 
 use crate::counters::Discards;
+use in_force::InForce;
 use packets::Complaints;
 
 /// Another node.
@@ -81,6 +83,8 @@ pub enum Event {
     Denied(Denial),
     /// The policy refused a flow of packets.
     PacketsDenied(PacketDenial),
+    /// A node came to hold a capability of the policy, or ceased to.
+    CapabilitiesChanged,
     /// A peer has answered an echo.
     Echo(PeerId, Echo),
 }
@@ -134,6 +138,7 @@ pub struct Node {
     peers: Vec<Known>,
     links: BTreeMap<PeerId, LinkId>,
     gate: Gate,
+    in_force: InForce,
     addresses: Vec<IpAddr>,
     listen_port: Option<u16>,
     complaints: Complaints,
@@ -155,6 +160,9 @@ impl Node {
             name, identity, mut randomness, peers, offers, uses, rules, link_mtu, base, ..
         } = ingredients;
         let (mut gate, addresses) = (ingredients.gate, ingredients.addresses);
+        let in_force = InForce::new(rules, now);
+        let rules = in_force.current();
+        gate.replace_rules(rules.clone());
 
         let mut first_echo = [0; 8];
         randomness.public.fill(&mut first_echo);
@@ -196,6 +204,7 @@ impl Node {
             peers: known,
             links,
             gate,
+            in_force,
             addresses,
             listen_port: None,
             complaints,
@@ -265,6 +274,10 @@ impl Node {
             self.device.handle_timeout(now, out);
         }
         self.broker.handle_timeout(now.instant, apps);
+        if let Some(rules) = self.in_force.handle_timeout(now) {
+            self.note(Event::CapabilitiesChanged);
+            self.enforce(rules, now, apps);
+        }
     }
 
     /// Draws the consequences of everything that has come in, and writes what is to be sent; says whether all
@@ -336,7 +349,7 @@ impl Node {
     /// When [`Node::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let tunnel = self.device.poll_timeout().map(|(due, _)| due);
-        [tunnel, self.broker.poll_timeout()].into_iter().flatten().min()
+        [tunnel, self.broker.poll_timeout(), self.in_force.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What happened since.
@@ -346,6 +359,11 @@ impl Node {
 
     /// Other rules hold from now on, for messages and packets.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
+        self.in_force = InForce::new(rules, now);
+        self.enforce(self.in_force.current(), now, apps);
+    }
+
+    fn enforce(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
         self.gate.replace_rules(rules.clone());
         self.broker.replace_rules(rules, now.instant, apps);
     }

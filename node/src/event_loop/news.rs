@@ -42,6 +42,7 @@ impl News {
                 Some(from) => tracing::info!(%peer, %from, %to, "peer moved"),
                 None => tracing::debug!(%peer, %to, "peer found"),
             },
+            Event::CapabilitiesChanged => tracing::info!("a capability of the policy began or ended"),
             Event::PacketsDenied(denial) => {
                 let key = format!("{}>{}", denial.from, denial.to);
                 if let Some(suppressed) = self.quiet.admit(&key, now.instant) {

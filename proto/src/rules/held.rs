@@ -7,21 +7,24 @@ use super::{Admission, Rules};
 use crate::policy::{TagExpr, Target, Term};
 
 impl Rules {
-    /// The same rules at this moment (since the Unix epoch), with the capabilities that nodes then hold, as a later generation.
-    /// Without this call nobody holds any.
+    /// The same rules at this moment (since the Unix epoch), with the capabilities that nodes then hold. Without this call nobody
+    /// holds any.
     #[must_use]
-    pub fn at(&self, wall: Duration, generation: u64) -> Self {
+    pub fn at(&self, wall: Duration) -> Self {
         let mut rules = self.clone();
-        rules.generation = generation;
         let held = self.grants.iter().filter(|grant| grant.holds_at(wall));
         rules.hold(held.map(|grant| (grant.node.as_str(), grant.capability.as_str())));
         rules
     }
 
-    /// When, after `wall`, somebody comes to hold a capability or ceases to; both since the Unix epoch.
-    pub fn next_change(&self, wall: Duration) -> Option<Duration> {
-        let moments = self.grants.iter().flat_map(|grant| [grant.from, grant.until]);
-        moments.filter(|moment| *moment > wall).min()
+    /// Whether they are the rules of one moment and of the other: nobody came to hold a capability between, or ceased to.
+    pub fn are_same_at(&self, one: Duration, other: Duration) -> bool {
+        self.grants.iter().all(|grant| grant.holds_at(one) == grant.holds_at(other))
+    }
+
+    /// Whether they change with time at all.
+    pub fn change_with_time(&self) -> bool {
+        !self.grants.is_empty()
     }
 
     /// The same rules where `node` holds these capabilities too.

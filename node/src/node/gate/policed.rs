@@ -22,6 +22,8 @@ pub struct Policed {
     territory: Territory,
     peers: BTreeMap<PeerId, Known>,
     rules: Arc<Rules>,
+    /// Counts every change of what is in force: flows of an earlier one are judged again.
+    revision: u64,
     pub(super) flows: Flows,
     pub(super) denials: PacketDenials,
 }
@@ -63,8 +65,9 @@ enum Each {
 impl Policed {
     pub(super) fn new(own: Arc<str>, territory: Territory, rules: Arc<Rules>, seed: u128) -> Self {
         let mut flows = Flows::new(Limits::default(), seed);
-        flows.rules_changed(rules.generation());
-        Self { own, territory, peers: BTreeMap::new(), rules, flows, denials: PacketDenials::default() }
+        flows.rules_changed(1);
+        let (peers, denials) = (BTreeMap::new(), PacketDenials::default());
+        Self { own, territory, peers, rules, revision: 1, flows, denials }
     }
 
     pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>) {
@@ -77,7 +80,8 @@ impl Policed {
     }
 
     pub(super) fn replace_rules(&mut self, rules: Arc<Rules>) {
-        self.flows.rules_changed(rules.generation());
+        self.revision += 1;
+        self.flows.rules_changed(self.revision);
         for known in self.peers.values_mut() {
             known.pairs = Pairs::new(&rules, &self.own, &known.name);
         }
