@@ -64,7 +64,8 @@ impl Flow {
     pub(super) fn carry(&mut self, direction: Direction, flags: TcpFlags, now: u64) {
         if self.phase == Phase::Open && !flags.changes_phase() {
             self.seen |= SEEN[direction as usize];
-            self.expires = now.saturating_add(if self.key.protocol() == TCP { TCP_OPEN } else { self.timeout() });
+            self.expires =
+                now.saturating_add(if self.key.protocol() == TCP { TCP_OPEN } else { self.timeout() });
             return;
         }
         self.carry_on(direction, flags, now);

@@ -15,7 +15,7 @@ impl Seed {
 
     /// The hash of `words` and of the seven low bytes of `tail`, as the standard SipHash-1-3 has it for these bytes in
     /// little-endian order.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash<const N: usize>(self, words: [u64; N], tail: u64) -> u64 {
         debug_assert!(tail >> 56 == 0, "seven bytes");
         let mut v = [

@@ -36,7 +36,7 @@ pub(super) enum Class {
 
 impl Key {
     /// The flow that a packet belongs to; `None` for what has none (unreadable, or of two address families).
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
         let (class, protocol, source, destination) = match subject.transport {
             Transport::Tcp { source, destination, .. } => (Class::BothWays, TCP, source, destination),
@@ -62,7 +62,7 @@ impl Key {
     }
 
     /// TCP and UDP packets that go one way: those that come back have another key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn one_way(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
         let (protocol, source, destination) = match subject.transport {
             Transport::Tcp { source, destination, .. } => (TCP, source, destination),
@@ -127,7 +127,7 @@ impl Key {
         Self::new(direction, peer, source, destination, 0, note(direction))
     }
 
-    #[inline]
+    #[inline(always)]
     fn new(
         direction: Direction,
         peer: u32,
@@ -162,7 +162,7 @@ impl Key {
     }
 
     /// Keys of both families have hashes of different lengths, so that the more frequent one has the shorter.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hash(&self, seed: Seed) -> u64 {
         let [a, b, c, d, ports, meta] = self.0;
         match self.is_v4() {
@@ -176,7 +176,7 @@ impl Key {
     }
 
     /// Equality without a call to compare memory: it is asked for each packet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }

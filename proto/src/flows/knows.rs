@@ -66,3 +66,68 @@ impl Flows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ACK, SYN, SYN_ACK, at, between, world};
+    use super::super::{Standing, Verdict};
+    use super::*;
+    use Direction::{In, Out};
+
+    fn segment(direction: Direction, flags: super::super::TcpFlags) -> Subject {
+        let (source, destination) = if direction == Out { (5000, 22) } else { (22, 5000) };
+        between(direction, Transport::Tcp { source, destination, flags })
+    }
+
+    #[test]
+    fn asking_changes_nothing() {
+        let mut flows = world(|_| true).flows;
+        assert!(!flows.knows(Out, 1, &segment(Out, SYN), at(0)));
+        assert!(flows.is_empty());
+        assert!(flows.judge(Out, 1, &segment(Out, SYN), at(0), |_| Answer::Allow).passes());
+        for now in [0, 10_000, 29_999] {
+            assert!(flows.knows(In, 1, &segment(In, SYN_ACK), at(now)), "at {now}");
+            assert!(!flows.knows(In, 2, &segment(In, SYN_ACK), at(now)), "another peer");
+            assert!(
+                !flows.knows(In, 1, &segment(In, SYN), at(now)),
+                "a SYN against its direction is a new one"
+            );
+        }
+        assert!(!flows.knows(In, 1, &segment(In, SYN_ACK), at(30_000)), "it was not kept alive by asking");
+        assert_eq!((flows.len(), flows.counters().expired, flows.counters().denied), (1, 0, 0));
+    }
+
+    #[test]
+    fn after_a_change_of_rules_a_flow_counts_once_it_was_judged_again() {
+        for answer in [Answer::Allow, Answer::Deny] {
+            let mut flows = world(|_| true).flows;
+            for (direction, flags) in [(Out, SYN), (In, SYN_ACK), (Out, ACK)] {
+                let verdict = flows.judge(direction, 1, &segment(direction, flags), at(0), |_| Answer::Allow);
+                assert!(verdict.passes());
+            }
+            flows.rules_changed(9);
+            let reply = segment(In, ACK);
+            assert!(!flows.knows(In, 1, &reply, at(1)));
+            let mut asked = 0;
+            for _ in 0..2 {
+                flows.review(In, 1, &reply, at(1), |question| {
+                    assert_eq!(
+                        (question.direction, question.destination),
+                        (Out, reply.source),
+                        "its first packet"
+                    );
+                    asked += 1;
+                    answer
+                });
+            }
+            let stays = answer == Answer::Allow;
+            assert_eq!(
+                (asked, flows.knows(In, 1, &reply, at(1)), flows.len()),
+                (1, stays, usize::from(stays))
+            );
+            assert_eq!(flows.counters().withdrawn, u64::from(!stays));
+            let verdict = flows.judge(In, 1, &reply, at(1), |_| Answer::Deny);
+            assert_eq!(verdict == Verdict::Pass(Standing::Known), stays);
+        }
+    }
+}

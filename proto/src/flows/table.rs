@@ -83,7 +83,7 @@ impl Table {
     }
 
     /// The flow of that key that is not older than it may be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&mut self, key: &Key, now: u64) -> Option<u32> {
         let at = self.seek(key)?;
         if self.slab[at as usize].flow.expires > now {
@@ -101,7 +101,7 @@ impl Table {
     }
 
     /// The flow of that key, however old.
-    #[inline]
+    #[inline(always)]
     fn seek(&self, key: &Key) -> Option<u32> {
         let mask = self.index.len() - 1;
         let tag = key.hash(self.seed) as u32;
@@ -124,7 +124,7 @@ impl Table {
     }
 
     /// Changes a flow, and moves it to the other list of its peer where it became cheap or dear.
-    #[inline]
+    #[inline(always)]
     pub(super) fn update(&mut self, at: u32, change: impl FnOnce(&mut Flow)) {
         let entry = &mut self.slab[at as usize];
         change(&mut entry.flow);
