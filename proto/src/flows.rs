@@ -21,15 +21,18 @@
 mod flow;
 mod hash;
 mod key;
+mod knows;
 mod notes;
 mod shares;
 mod subject;
 mod table;
+mod verdicts;
 
 pub use subject::{
     Answer, Direction, Fragment, News, Question, Quoted, QuotedTransport, Refusal, Standing, Subject,
     TcpFlags, Transport, Verdict,
 };
+pub use verdicts::Verdicts;
 
 use crate::now::Now;
 use flow::Flow;
@@ -196,24 +199,30 @@ impl Flows {
         ask: impl FnOnce(&Question) -> Answer,
     ) -> Verdict {
         let generation = self.generation;
-        let flow = self.table.flow(at);
-        if flow.generation != generation {
-            let question = flow.key.question(flow.origin);
-            if ask(&question) == Answer::Deny {
-                self.table.remove(at);
-                self.counters.withdrawn += 1;
-                self.note(&question, Refusal::Rules, packet.now);
-                return Verdict::Deny(
-                    Refusal::Withdrawn,
-                    self.note(&question, Refusal::Withdrawn, packet.now),
-                );
-            }
+        if self.table.flow(at).generation != generation
+            && let Err(news) = self.judge_again(at, packet.now, ask)
+        {
+            return Verdict::Deny(Refusal::Withdrawn, news);
         }
         self.table.update(at, |flow| {
             flow.generation = generation;
             flow.carry(packet.direction, packet.flags(), packet.now);
         });
         Verdict::Pass(Standing::Known)
+    }
+
+    /// A flow that rules of before allowed: it stays, or ends here.
+    #[cold]
+    fn judge_again(&mut self, at: u32, now: u64, ask: impl FnOnce(&Question) -> Answer) -> Result<(), News> {
+        let flow = self.table.flow(at);
+        let question = flow.key.question(flow.origin);
+        if ask(&question) == Answer::Allow {
+            return Ok(());
+        }
+        self.table.remove(at);
+        self.counters.withdrawn += 1;
+        self.note(&question, Refusal::Rules, now);
+        Err(self.note(&question, Refusal::Withdrawn, now))
     }
 
     /// A packet that belongs to no flow, or is a SYN against the direction of its flow.
@@ -242,17 +251,20 @@ impl Flows {
 
     /// An ICMP error: it belongs to the flow of the packet that it quotes.
     fn judge_error(&mut self, packet: &Packet<'_>, quoted: Option<Quoted>) -> Verdict {
-        let went = packet.direction.opposite();
-        let flow = quoted
-            .filter(|quoted| quoted.source == packet.subject.destination)
-            .and_then(|quoted| Key::quoted(went, packet.peer, &quoted))
-            .and_then(|key| self.table.find(&key, packet.now))
-            .map(|at| self.table.flow(at));
+        let flow = self.flow_quoted(packet, quoted);
         // A flow that other rules allowed is no proof: the next packet of its own decides.
-        match flow.is_some_and(|flow| flow.saw(went) && flow.generation == self.generation) {
+        match flow.is_some_and(|flow| flow.generation == self.generation) {
             true => Verdict::Pass(Standing::Related),
             false => self.deny(packet, Refusal::Unrelated),
         }
+    }
+
+    /// The flow in which the packet went that an ICMP error quotes.
+    fn flow_quoted(&self, packet: &Packet<'_>, quoted: Option<Quoted>) -> Option<&Flow> {
+        let went = packet.direction.opposite();
+        let quoted = quoted.filter(|quoted| quoted.source == packet.subject.destination)?;
+        let flow = self.table.peek(&Key::quoted(went, packet.peer, &quoted)?, packet.now)?;
+        flow.saw(went).then_some(flow)
     }
 
     fn note_first(&mut self, packet: &Packet<'_>, id: u32, header: u16, verdict: Verdict) {

@@ -60,7 +60,18 @@ impl Flow {
     }
 
     /// A packet in `direction` passes. `flags` are empty for what is not TCP.
+    #[inline]
     pub(super) fn carry(&mut self, direction: Direction, flags: TcpFlags, now: u64) {
+        if self.phase == Phase::Open && !flags.changes_phase() {
+            self.seen |= SEEN[direction as usize];
+            self.expires =
+                now.saturating_add(if self.key.protocol() == TCP { TCP_OPEN } else { self.timeout() });
+            return;
+        }
+        self.carry_on(direction, flags, now);
+    }
+
+    fn carry_on(&mut self, direction: Direction, flags: TcpFlags, now: u64) {
         if self.key.protocol() == TCP {
             self.carry_tcp(direction, flags, now);
             return;
@@ -102,8 +113,7 @@ impl Flow {
     fn timeout(&self) -> u64 {
         match (self.key.protocol(), self.phase) {
             (TCP, Phase::Opening) => 30_000,
-            // RFC 5382, REQ-5: no less than 2 hours 4 minutes.
-            (TCP, Phase::Open) => 7_440_000,
+            (TCP, Phase::Open) => TCP_OPEN,
             (TCP, Phase::HalfClosed) => 600_000,
             // The last acknowledgement and what is sent again: 2 MSL, as kernels count them.
             (TCP, Phase::Closing) => 60_000,
@@ -115,6 +125,8 @@ impl Flow {
     }
 }
 
+/// RFC 5382, REQ-5: no less than 2 hours 4 minutes.
+const TCP_OPEN: u64 = 7_440_000;
 /// A packet was seen, by direction.
 const SEEN: [u8; 2] = [1, 2];
 /// A FIN was seen, by direction.

@@ -1,4 +1,4 @@
-//! SipHash-1-3 over the six words of a key.
+//! SipHash-1-3 over the words of a key.
 //!
 //! Peers choose addresses, ports and identifiers: under a hash that they could compute, they would choose them such
 //! that all land in one place of the index. With a seed that they do not know, they cannot. The seed comes in at
@@ -13,8 +13,11 @@ impl Seed {
         Self(seed as u64, (seed >> 64) as u64)
     }
 
-    /// The hash of `words`, as the standard SipHash-1-3 has it for their 48 little-endian bytes.
-    pub(super) fn hash(self, words: &[u64; 6]) -> u64 {
+    /// The hash of `words` and of the seven low bytes of `tail`, as the standard SipHash-1-3 has it for these bytes in
+    /// little-endian order.
+    #[inline(always)]
+    pub(super) fn hash<const N: usize>(self, words: [u64; N], tail: u64) -> u64 {
+        debug_assert!(tail >> 56 == 0, "seven bytes");
         let mut v = [
             self.0 ^ 0x736f_6d65_7073_6575,
             self.1 ^ 0x646f_7261_6e64_6f6d,
@@ -22,9 +25,9 @@ impl Seed {
             self.1 ^ 0x7465_6462_7974_6573,
         ];
         for word in words {
-            absorb(&mut v, *word);
+            absorb(&mut v, word);
         }
-        absorb(&mut v, LENGTH << 56);
+        absorb(&mut v, tail | (8 * N as u64 + 7) << 56);
         v[2] ^= 0xff;
         for _ in 0..3 {
             round(&mut v);
@@ -33,12 +36,14 @@ impl Seed {
     }
 }
 
+#[inline]
 fn absorb(v: &mut [u64; 4], word: u64) {
     v[3] ^= word;
     round(v);
     v[0] ^= word;
 }
 
+#[inline]
 fn round(v: &mut [u64; 4]) {
     v[0] = v[0].wrapping_add(v[1]);
     v[2] = v[2].wrapping_add(v[3]);
@@ -52,9 +57,6 @@ fn round(v: &mut [u64; 4]) {
     v[2] = v[2].rotate_left(32);
 }
 
-/// Of a key, in bytes.
-const LENGTH: u64 = 48;
-
 #[cfg(test)]
 mod tests {
     use core::hash::Hasher;
@@ -65,16 +67,22 @@ mod tests {
     #[test]
     fn it_is_siphash_1_3() {
         // The standard library's hasher is SipHash-1-3 with a seed of zero.
-        let mut words = [0_u64, 1, u64::MAX, 0x0123_4567_89ab_cdef, 42, 1 << 63];
+        let mut words = [0_u64, 1, u64::MAX, 0x0123_4567_89ab_cdef, 42];
         for turn in 0..100_u64 {
-            words[usize::try_from(turn % 6).expect("small")] ^= turn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            words[usize::try_from(turn % 5).expect("small")] ^= turn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let tail = words[3] >> 8;
             let mut theirs = DefaultHasher::new();
             for word in words {
                 theirs.write(&word.to_le_bytes());
             }
-            assert_eq!(Seed::new(0).hash(&words), theirs.finish(), "{words:x?}");
+            theirs.write(&tail.to_le_bytes()[..7]);
+            assert_eq!(Seed::new(0).hash(words, tail), theirs.finish(), "{words:x?}");
         }
-        assert_ne!(Seed::new(1).hash(&words), Seed::new(0).hash(&words));
-        assert_ne!(Seed::new(1 << 64).hash(&words), Seed::new(0).hash(&words));
+        let mut theirs = DefaultHasher::new();
+        theirs.write(&[1; 23]);
+        let ones = u64::from_le_bytes([1; 8]);
+        assert_eq!(Seed::new(0).hash([ones; 2], ones >> 8), theirs.finish(), "the length is hashed too");
+        assert_ne!(Seed::new(1).hash(words, 0), Seed::new(0).hash(words, 0));
+        assert_ne!(Seed::new(1 << 64).hash(words, 0), Seed::new(0).hash(words, 0));
     }
 }

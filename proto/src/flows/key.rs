@@ -9,7 +9,8 @@ use super::hash::Seed;
 use super::{Direction, Question, Quoted, QuotedTransport, Subject, Transport};
 use crate::rules::PacketKind;
 
-/// Six words: the address here (2), the address there (2), the peer and the ports, and what kind of key it is.
+/// Six words: the address here and the address there (two each, or of IPv4 the first for both), the peer and the
+/// ports, and what kind of key it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key([u64; 6]);
 
@@ -35,6 +36,7 @@ pub(super) enum Class {
 
 impl Key {
     /// The flow that a packet belongs to; `None` for what has none (unreadable, or of two address families).
+    #[inline(always)]
     pub(super) fn of(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
         let (class, protocol, source, destination) = match subject.transport {
             Transport::Tcp { source, destination, .. } => (Class::BothWays, TCP, source, destination),
@@ -57,6 +59,18 @@ impl Key {
             protocol,
             class,
         )
+    }
+
+    /// TCP and UDP packets that go one way: those that come back have another key.
+    #[inline(always)]
+    pub(super) fn one_way(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {
+        let (protocol, source, destination) = match subject.transport {
+            Transport::Tcp { source, destination, .. } => (TCP, source, destination),
+            Transport::Udp { source, destination } => (UDP, source, destination),
+            _ => return None,
+        };
+        let (source, destination) = ((subject.source, source), (subject.destination, destination));
+        Self::new(direction, peer, source, destination, protocol, only(direction))
     }
 
     /// An echo reply that answers no request: a flow of its own.
@@ -113,6 +127,7 @@ impl Key {
         Self::new(direction, peer, source, destination, 0, note(direction))
     }
 
+    #[inline(always)]
     fn new(
         direction: Direction,
         peer: u32,
@@ -121,27 +136,47 @@ impl Key {
         protocol: u8,
         class: Class,
     ) -> Option<Self> {
-        let (ours, theirs) = match direction {
-            Direction::Out => (source, destination),
-            Direction::In => (destination, source),
+        // Without branches on the direction: in a mixed stream of packets nothing predicts it.
+        let turns = match direction {
+            Direction::Out => 0,
+            Direction::In => u32::MAX,
         };
-        let (family, a, b) = match (ours.0, theirs.0) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                (4, [0, u64::from(ours.to_bits())], [0, u64::from(theirs.to_bits())])
+        let ports = (u32::from(source.1) << 16 | u32::from(destination.1)).rotate_left(turns & 16);
+        let ports = u64::from(peer) << 32 | u64::from(ports);
+        let meta = |family: u64| family << 16 | u64::from(protocol) << 8 | u64::from(class as u8);
+        match (source.0, destination.0) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let pair = u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
+                Some(Self([pair.rotate_left(turns & 32), 0, 0, 0, ports, meta(4)]))
             }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => (6, halves(ours), halves(theirs)),
-            _ => return None,
-        };
-        let ports = u64::from(peer) << 32 | u64::from(ours.1) << 16 | u64::from(theirs.1);
-        let meta = family << 16 | u64::from(protocol) << 8 | u64::from(class as u8);
-        Some(Self([a[0], a[1], b[0], b[1], ports, meta]))
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let (source, destination) = (halves(source), halves(destination));
+                let mask = u64::from(turns) << 32 | u64::from(turns);
+                let changed = [0, 1].map(|half| (source[half] ^ destination[half]) & mask);
+                let ours = [0, 1].map(|half| source[half] ^ changed[half]);
+                let theirs = [0, 1].map(|half| destination[half] ^ changed[half]);
+                Some(Self([ours[0], ours[1], theirs[0], theirs[1], ports, meta(6)]))
+            }
+            _ => None,
+        }
     }
 
+    /// Keys of both families have hashes of different lengths, so that the more frequent one has the shorter.
+    #[inline(always)]
     pub(super) fn hash(&self, seed: Seed) -> u64 {
-        seed.hash(&self.0)
+        let [a, b, c, d, ports, meta] = self.0;
+        match self.is_v4() {
+            true => seed.hash([a, ports], meta),
+            false => seed.hash([a, b, c, d, ports], meta),
+        }
+    }
+
+    fn is_v4(&self) -> bool {
+        self.0[5] >> 16 == 4
     }
 
     /// Equality without a call to compare memory: it is asked for each packet.
+    #[inline(always)]
     pub(super) fn is(&self, other: &Self) -> bool {
         self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
     }
@@ -158,8 +193,7 @@ impl Key {
     /// What to ask the rules about a flow that was opened in `origin`.
     pub(super) fn question(&self, origin: Direction) -> Question {
         let [our_port, their_port] = [(self.0[4] >> 16) as u16, self.0[4] as u16];
-        let ours = self.address(self.0[0], self.0[1]);
-        let theirs = self.address(self.0[2], self.0[3]);
+        let (ours, theirs) = self.addresses();
         let (source, destination, port) = match origin {
             Direction::Out => (ours, theirs, their_port),
             Direction::In => (theirs, ours, our_port),
@@ -173,11 +207,14 @@ impl Key {
         Question { direction: origin, peer: self.peer(), source, destination, kind }
     }
 
-    fn address(&self, high: u64, low: u64) -> IpAddr {
-        if self.0[5] >> 16 == 4 {
-            return Ipv4Addr::from_bits(low as u32).into();
+    /// The address here and the one there.
+    fn addresses(&self) -> (IpAddr, IpAddr) {
+        let [a, b, c, d, ..] = self.0;
+        if self.is_v4() {
+            return (Ipv4Addr::from_bits((a >> 32) as u32).into(), Ipv4Addr::from_bits(a as u32).into());
         }
-        Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+        let whole = |high: u64, low: u64| Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low));
+        (whole(a, b).into(), whole(c, d).into())
     }
 }
 

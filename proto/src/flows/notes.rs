@@ -121,8 +121,9 @@ impl Fragments {
     }
 
     /// Whether a later fragment may pass.
-    pub(super) fn follows(&mut self, key: &Key, offset: u16, generation: u64, now: u64) -> bool {
-        self.set(key).iter().flatten().any(|way| {
+    pub(super) fn follows(&self, key: &Key, offset: u16, generation: u64, now: u64) -> bool {
+        let mask = self.sets.len() - 1;
+        self.sets[key.hash(self.seed) as usize & mask].iter().flatten().any(|way| {
             way.key == *key && way.generation == generation && way.expires > now && offset >= way.header
         })
     }

@@ -319,6 +319,7 @@ fn the_table_and_the_model_agree_on_random_packets() {
             let (direction, peer, subject) = random_packet(&mut dice);
             let generation = model.generation;
             let mut asked = None;
+            let known = flows.knows(direction, peer, &subject, at(now));
             let verdict = flows.judge(direction, peer, &subject, at(now), |question| {
                 asked = Some(*question);
                 if allowed(question, generation) { Answer::Allow } else { Answer::Deny }
@@ -329,6 +330,7 @@ fn the_table_and_the_model_agree_on_random_packets() {
                 wanted,
                 "seed {seed} step {step}: {verdict:?} {direction:?} {subject:?}"
             );
+            assert_eq!(known, wanted && asked.is_none(), "seed {seed} step {step}: {verdict:?} {subject:?}");
             if verdict == Verdict::Pass(Standing::Opened) {
                 assert!(asked.is_some_and(|question| allowed(&question, generation)));
             }

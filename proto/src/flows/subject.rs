@@ -84,6 +84,11 @@ impl TcpFlags {
         self.has(Self::SYN) && !self.has(Self::ACK)
     }
 
+    /// Whether an open connection can be another one after it.
+    pub(super) const fn changes_phase(self) -> bool {
+        self.0 & (Self::FIN.0 | Self::SYN.0 | Self::RST.0) != 0
+    }
+
     /// Whether a flow may begin with it: not with the answer to a SYN that nobody saw, and not with what no TCP sends.
     pub(super) const fn may_begin(self) -> bool {
         let odd = self.has(Self::SYN) && (self.has(Self::ACK) || self.has(Self::FIN) || self.has(Self::RST));

@@ -83,7 +83,26 @@ impl Table {
     }
 
     /// The flow of that key that is not older than it may be.
+    #[inline(always)]
     pub(super) fn find(&mut self, key: &Key, now: u64) -> Option<u32> {
+        let at = self.seek(key)?;
+        if self.slab[at as usize].flow.expires > now {
+            return Some(at);
+        }
+        self.remove(at);
+        self.expired += 1;
+        None
+    }
+
+    /// The same, with everything left as it is.
+    pub(super) fn peek(&self, key: &Key, now: u64) -> Option<&Flow> {
+        let flow = self.flow(self.seek(key)?);
+        (flow.expires > now).then_some(flow)
+    }
+
+    /// The flow of that key, however old.
+    #[inline(always)]
+    fn seek(&self, key: &Key) -> Option<u32> {
         let mask = self.index.len() - 1;
         let tag = key.hash(self.seed) as u32;
         let mut place = tag as usize & mask;
@@ -93,33 +112,33 @@ impl Table {
                 return None;
             }
             if slot.tag == tag && self.slab[slot.at as usize].flow.key.is(key) {
-                break;
+                return Some(slot.at);
             }
             place = (place + 1) & mask;
         }
-        let at = self.index[place].at;
-        if self.slab[at as usize].flow.expires > now {
-            return Some(at);
-        }
-        self.remove(at);
-        self.expired += 1;
-        None
     }
 
+    #[inline]
     pub(super) fn flow(&self, at: u32) -> &Flow {
         &self.slab[at as usize].flow
     }
 
     /// Changes a flow, and moves it to the other list of its peer where it became cheap or dear.
+    #[inline(always)]
     pub(super) fn update(&mut self, at: u32, change: impl FnOnce(&mut Flow)) {
         let entry = &mut self.slab[at as usize];
         change(&mut entry.flow);
         let list = list_of(&entry.flow);
         if list != entry.list {
-            self.shares.unlink(&mut self.slab, at);
-            self.slab[at as usize].list = list;
-            self.shares.link(&mut self.slab, at);
+            self.change_list(at, list);
         }
+    }
+
+    #[cold]
+    fn change_list(&mut self, at: u32, list: u8) {
+        self.shares.unlink(&mut self.slab, at);
+        self.slab[at as usize].list = list;
+        self.shares.link(&mut self.slab, at);
     }
 
     /// Puts a flow in whose key is not there; `false` where there is no room.
