@@ -4,6 +4,7 @@
 //! Nobody who cannot prove to be a peer gets an answer; the one exception, as in WireGuard, is a cookie, for somebody who
 //! knows our public key and asks too often.
 
+mod copies;
 mod echo;
 mod handshake;
 mod indices;
@@ -17,6 +18,7 @@ mod send;
 mod timeouts;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 use self::indices::Indices;
 use self::own::Own;
@@ -30,6 +32,9 @@ use crate::peer::limits::Limits;
 pub use crate::peer::timers::Wake;
 use crate::routes::Routes;
 
+pub use self::copies::{
+    COPY_FRAME, COPY_OVERHEAD, CopyKind, CopyOrder, DETOUR_FRAME, DETOUR_OVERHEAD, Detour, Judged, PacketCopy,
+};
 pub use self::echo::{ECHO_FRAME, Echo, MIN_ECHO};
 pub use self::news::{Content, Event, LinkDatagram, Received};
 pub use self::payload::{DEFAULT_MTU, LINK_FRAME, LINK_OVERHEAD, max_link_datagram};
@@ -70,6 +75,8 @@ struct Core {
     events: VecDeque<Event>,
     deadlines: BTreeSet<(Moment, PeerId, Wake)>,
     mtu: usize,
+    /// Where a packet is made that is to be copied: nothing of it is looked at again.
+    scratch: Vec<u8>,
 }
 
 impl Device {
@@ -84,6 +91,7 @@ impl Device {
             events: VecDeque::new(),
             deadlines: BTreeSet::new(),
             mtu: DEFAULT_MTU,
+            scratch: Vec::new(),
         };
         let (peers, by_key) = (BTreeMap::new(), BTreeMap::new());
         Self { core, peers, by_key, routes: Routes::new(), next_id: 0 }

@@ -63,6 +63,8 @@ discards! {
     NoTun => "no_tun",
     /// A link frame that the broker's link did not want.
     LinkRefused => "link_refused",
+    /// A copy or a detour of a packet that is none of the peer's who sent it, or that is our own.
+    ForeignCopy => "foreign_copy",
     /// Neither an IPv4 nor an IPv6 packet, or not all of one.
     NotIp => "not_ip",
     /// From the TUN device, with a checksum or segments to be made that do not fit the packet.

@@ -7,6 +7,7 @@ pub mod coalesce;
 pub mod ecn;
 mod extensions;
 pub mod icmp;
+pub mod reset;
 pub mod segment;
 #[cfg(test)]
 mod tests;
@@ -201,7 +202,7 @@ enum Extent {
 }
 
 /// How long a packet says that it is.
-fn announced(packet: &[u8]) -> Option<usize> {
+pub(crate) fn announced(packet: &[u8]) -> Option<usize> {
     match packet.first()? >> 4 {
         4 => Some(usize::from(word(packet.get(..20)?, 2))),
         6 => Some(40 + usize::from(word(packet.get(..40)?, 4))),

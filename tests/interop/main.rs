@@ -134,7 +134,9 @@ impl Pair {
         assert_eq!(received.peer, Some(self.peer));
         match received.content {
             Content::Ip(packet) => self.at_ours.push(packet.to_vec()),
-            Content::Link(_) | Content::Echo(_) => panic!("they cannot make such frames"),
+            Content::Link(_) | Content::Echo(_) | Content::Copy(_) | Content::Detour(_) => {
+                panic!("they cannot make such frames")
+            }
             Content::Nothing => {}
         }
         Ok(())

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::PeerId;
+use super::copies::{Detour, PacketCopy};
 use super::echo::Echo;
 
 /// What a datagram turned out to be.
@@ -25,6 +26,10 @@ pub enum Content<'d> {
     Link(LinkDatagram<'d>),
     /// The answer to an echo request of ours. Requests of the peer's are answered here and are [`Content::Nothing`].
     Echo(Echo),
+    /// The first bytes of a packet, for whoever observes here. Whether the peer may send them was not asked.
+    Copy(PacketCopy<'d>),
+    /// A packet that was to go elsewhere. Whether the peer may send it was not asked.
+    Detour(Detour<'d>),
 }
 
 /// The datagram of a link frame, and the proof that the tunnel has authenticated it: nothing else can make one.

@@ -1,4 +1,4 @@
-//! What is inside a data message: an IP packet, a link frame, or nothing.
+//! What is inside a data message: an IP packet, a frame of ours, or nothing.
 //!
 //! A *link frame* begins with a version nibble that no IP packet has, so that no local program can forge one through a TUN
 //! device and a plain WireGuard peer drops it:
@@ -6,6 +6,7 @@
 //! 0x10 | length (2, big endian) | datagram (length) | zero padding
 //! ```
 
+use super::copies::{COPY_FRAME, DETOUR_FRAME, copy, detour};
 use super::echo::{ECHO_FRAME, Frame};
 use super::{Content, LinkDatagram};
 use crate::discard::Discard;
@@ -22,7 +23,7 @@ pub const LINK_OVERHEAD: usize = 3;
 pub const DEFAULT_MTU: usize = 1420;
 
 /// Payloads are padded to a multiple of this.
-const PADDING: usize = 16;
+pub(super) const PADDING: usize = 16;
 
 const MAX_PAYLOAD: usize = MAX_DATAGRAM - DATA_OVERHEAD;
 
@@ -80,6 +81,8 @@ pub(super) fn classify(payload: &mut [u8]) -> Result<Content<'_>, Discard> {
             Frame::Request(_) => Content::Nothing,
             Frame::Answer(echo) => Content::Echo(echo),
         }),
+        Some(&COPY_FRAME) => copy(payload).map(Content::Copy),
+        Some(&DETOUR_FRAME) => detour(payload).map(Content::Detour),
         Some(first) => match first >> 4 {
             4 => trimmed(payload, 2, 0, 20).map(Content::Ip),
             6 => trimmed(payload, 4, 40, 40).map(Content::Ip),

@@ -1,6 +1,7 @@
 //! Devices in one room: two or three of them on a virtual clock, with the network in a test's hands.
 
 mod cookies;
+mod copies;
 mod crossing;
 mod crowded;
 mod echo;
@@ -100,6 +101,8 @@ pub(super) struct Host {
     pub(super) discards: Vec<Discard>,
     pub(super) keepalives: usize,
     pub(super) echoes: Vec<Echo>,
+    pub(super) copies: Vec<(Judged, CopyKind, u16, Vec<u8>)>,
+    pub(super) detours: Vec<(Judged, Vec<u8>)>,
 }
 
 /// The room.
@@ -133,6 +136,8 @@ impl Room {
                     discards: Vec::new(),
                     keepalives: 0,
                     echoes: Vec::new(),
+                    copies: Vec::new(),
+                    detours: Vec::new(),
                 }
             })
             .collect();
@@ -218,6 +223,14 @@ impl Room {
             Content::Ip(packet) => Some(packet.to_vec()),
             Content::Echo(echo) => {
                 host.echoes.push(echo);
+                None
+            }
+            Content::Copy(it) => {
+                host.copies.push((it.judged, it.kind, it.original_length, it.bytes.to_vec()));
+                None
+            }
+            Content::Detour(it) => {
+                host.detours.push((it.judged, it.packet.to_vec()));
                 None
             }
             Content::Nothing => None,

@@ -96,6 +96,11 @@ fn may_be_answered(headers: &super::Headers) -> bool {
         Transport::Unparsed => matches!(headers.protocol, ICMP | ICMPV6),
         _ => false,
     };
+    !is_icmp_error && is_between_hosts(headers)
+}
+
+/// Whether it is from one host to one other, and not a fragment but the first.
+pub(super) fn is_between_hosts(headers: &super::Headers) -> bool {
     let is_from_one = match headers.source {
         IpAddr::V4(it) => {
             !(it.octets()[0] == 0 || it.is_loopback() || it.is_multicast() || it.octets()[0] >= 240)
@@ -106,7 +111,7 @@ fn may_be_answered(headers: &super::Headers) -> bool {
         IpAddr::V4(it) => !(it.is_multicast() || it.is_broadcast()),
         IpAddr::V6(it) => !it.is_multicast(),
     };
-    !is_icmp_error && !headers.fragment.is_later() && is_from_one && is_to_one
+    !headers.fragment.is_later() && is_from_one && is_to_one
 }
 
 /// The part of `out` that the answer takes.
