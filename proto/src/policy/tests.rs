@@ -4,6 +4,8 @@ use super::*;
 use crate::document::Date;
 use crate::zmtp::SocketType;
 
+mod sections;
+
 /// A valid policy; tests exchange one line of it.
 pub(crate) const VALID: &str = "\
 default = \"deny\"
