@@ -84,7 +84,7 @@ fn random_policy(random: &mut Random) -> String {
             text += &format!("[[grant]]\ncapability = \"rule\"\nnode = \"n{node}\"\n{times}\n");
         }
         _ => {
-            text += &format!("[[allow]]\nid = \"rule\"\nfrom = {from:?}\nto = {:?}\n", target(random, nodes))
+            text += &format!("[[allow]]\nid = \"rule\"\nfrom = {from:?}\nto = {:?}\n", target(random, nodes));
         }
     }
     text

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::*;
 
 /// A valid policy with every section; tests exchange one line of it.
-const FULL: &str = "\
+pub(super) const FULL: &str = "\
 default = \"deny\"
 rules = '''
 # copies for the observer
