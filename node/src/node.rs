@@ -254,7 +254,7 @@ impl Node {
         let received = self.device.handle_datagram(*from, datagram, now, out)?;
         match (received.content, received.peer) {
             (Content::Nothing, _) => Ok(()),
-            (Content::Ip(packet), Some(peer)) => self.enter(peer, ecn, packet, now, inside),
+            (Content::Ip(packet), Some(peer)) => self.enter(peer, ecn, packet, now, out, inside),
             (Content::Link(frame), peer) => {
                 let link = peer.and_then(|peer| self.links.get(&peer));
                 self.broker.handle_datagram(*link.ok_or(Discard::LinkRefused)?, &frame, now.instant);
@@ -264,6 +264,7 @@ impl Node {
                 self.note(Event::Echo(peer, echo));
                 Ok(())
             }
+            (Content::Copy(_) | Content::Detour(_), _) => Err(Discard::LinkRefused),
             (Content::Ip(_) | Content::Echo(_), None) => Err(Discard::UnknownPeer),
         }
     }

@@ -1,7 +1,9 @@
 //! What judges IP packets on their way into the tunnel and out of it. When in doubt, nothing passes.
 
 mod denials;
+mod logged;
 mod policed;
+mod random;
 mod reading;
 mod territory;
 #[cfg(test)]
@@ -14,11 +16,12 @@ pub use territory::Territory;
 
 use std::sync::Arc;
 
-use lockgate_proto::device::PeerId;
+use lockgate_proto::device::{CopyOrder, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{self, Direction};
 use lockgate_proto::now::Now;
 use lockgate_proto::packet;
+use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
 use lockgate_proto::script::{Action, Script};
@@ -26,10 +29,37 @@ use lockgate_proto::script::{Action, Script};
 /// How a packet that may pass goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Way {
-    /// Who gets a copy, and how many of its bytes at most.
-    pub(super) copy: Option<(PeerId, u16)>,
+    /// Who gets a copy, and which.
+    pub(super) copy: Option<(PeerId, CopyOrder)>,
     /// Who gets it instead of whom it was for.
     pub(super) detour: Option<PeerId>,
+}
+
+/// A packet, or several of one flow under one header.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'p> {
+    /// The packet, or what the several are cut from.
+    packet: &'p [u8],
+    /// The lengths of the first one and of the last.
+    lengths: (u16, u16),
+}
+
+impl<'p> Load<'p> {
+    /// One packet.
+    pub(super) fn one(packet: &'p [u8]) -> Self {
+        let length = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+        Self { packet, lengths: (length, length) }
+    }
+
+    /// Packets of one flow, as the kernel hands them over.
+    pub(super) fn several(packets: &Segments<'p>) -> Self {
+        let length = |index| u16::try_from(packets.len(index)).unwrap_or(u16::MAX);
+        Self { packet: packets.packet(), lengths: (length(0), length(packets.count() - 1)) }
+    }
+
+    const fn is_several(&self) -> bool {
+        self.packet.len() > self.lengths.0 as usize
+    }
 }
 
 /// What judges IP packets.
@@ -72,17 +102,17 @@ impl Gate {
         &mut self,
         direction: Direction,
         peer: PeerId,
-        packet: &[u8],
+        load: Load<'_>,
         now: Now,
     ) -> Result<Way, Discard> {
         match self {
             Self::Open => Ok(Way::default()),
             Self::NoTun => Err(Discard::NoTun),
             Self::Shut => Err(Discard::Denied),
-            Self::Policy(policed) => policed.judge(direction, peer, packet, now),
+            Self::Policy(policed) => policed.judge(direction, peer, load, now),
             Self::Script(script) => {
-                let headers = packet::parse(packet)?;
-                match script.judge(&reading::subject(&headers, packet)).action {
+                let headers = packet::parse(load.packet)?;
+                match script.judge(&reading::subject(&headers, load.packet)).action {
                     Action::Accept => Ok(Way::default()),
                     Action::Drop => Err(Discard::Denied),
                 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lockgate_proto::device::PeerId;
+use lockgate_proto::device::{Judged, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::Direction;
 use lockgate_proto::now::{Moment, Now};
@@ -13,6 +13,7 @@ use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::packet::{self, Transport, ecn};
 
 use super::Node;
+use super::gate::Load;
 
 /// Complaints to local applications in a second; as many at once after a quiet one.
 const COMPLAINTS: u32 = 100;
@@ -71,11 +72,19 @@ impl Node {
         let packet = packets.packet();
         let destination = packet::destination(packet).ok_or(Discard::Malformed)?;
         let peer = self.device.route(destination).ok_or(Discard::NoRoute)?;
-        self.gate.judge(Direction::Out, peer, packet, now)?;
+        let way = self.gate.judge(Direction::Out, peer, Load::several(packets), now)?;
         if self.would_loop(peer, packet) {
             return Err(Discard::RoutingLoop);
         }
-        self.device.send_packets(peer, packets, now, out)
+        if let Some((observer, order)) = way.copy {
+            // A copy that is lost takes nothing from what it was made of.
+            let sent = self.device.send_copies(observer, order, packets, now, out);
+            sent.unwrap_or_else(|reason| self.discards.note(reason));
+        }
+        match way.detour {
+            Some(detour) => self.device.send_detours(detour, Judged::Outbound, packets, now, out),
+            None => self.device.send_packets(peer, packets, now, out),
+        }
     }
 
     /// A peer's packet, opened and its source checked: what the network has marked it with is taken over, then it is judged.
@@ -85,9 +94,17 @@ impl Node {
         outer_ecn: u8,
         packet: &mut [u8],
         now: Now,
+        out: &mut impl Outbox,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        self.gate.judge(Direction::In, peer, packet, now)?;
+        let way = self.gate.judge(Direction::In, peer, Load::one(packet), now)?;
+        if let Some((observer, order)) = way.copy {
+            let sent = self.device.send_copy(observer, order, packet, now, out);
+            sent.unwrap_or_else(|reason| self.discards.note(reason));
+        }
+        if let Some(detour) = way.detour {
+            return self.device.send_detour(detour, Judged::Inbound, packet, now, out);
+        }
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);
         Ok(())

@@ -51,6 +51,8 @@ pub struct Tee<'l> {
     pub to: &'l Arc<str>,
     /// At most so many bytes.
     pub length: u16,
+    /// It is a `watch` rule that asks for it.
+    pub is_watch: bool,
 }
 
 /// How a test comes out.
@@ -217,7 +219,8 @@ impl<'l> Pass<'l> {
                     // The controller sends -1 as 65535, and 0 stands for all.
                     let length =
                         u16::try_from(copy.length).ok().filter(|length| *length > 0).unwrap_or(u16::MAX);
-                    self.tee = Some(Tee { to: &copy.to, length });
+                    let is_watch = matches!(act.action, Action::Watch(_));
+                    self.tee = Some(Tee { to: &copy.to, length, is_watch });
                 }
             }
             (Holds::Yes, Action::Redirect(to)) => match way(to, parties) {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::lists::{Lists, Said};
 use super::{RuleRef, Rules};
-use crate::program::{Direction, Judgement, NodeTags, Packet, Parties, Subject, Test};
+use crate::program::{Direction, Judgement, NodeTags, Outcome, Packet, Parties, Subject, Test};
 
 /// The rules for the packets from one node to another, at one of them.
 #[derive(Clone, Debug)]
@@ -29,10 +29,26 @@ pub struct Wants {
 }
 
 impl Pair {
+    /// Whether there are flow rules, so that [`Self::each`] says something.
+    pub const fn has_flow_rules(&self) -> bool {
+        self.lists.raw.is_some()
+    }
+
     /// What the flow rules say about this one packet; `None` where the policy has none.
     pub fn each(&self, packet: &Packet) -> Option<Judgement<'_>> {
         self.lists.raw.as_ref()?;
         self.lists.each(&self.parties(), &Subject::Packet(*packet))
+    }
+
+    /// Whether a flow that began with this packet may go on: by the flow rules or by the others.
+    pub fn allows(&self, packet: &Packet) -> bool {
+        match self.each(packet) {
+            Some(Judgement { outcome: Outcome::Accept | Outcome::Redirect(_), undecided: false, .. }) => {
+                self.forbids(packet).is_none()
+            }
+            Some(Judgement { outcome: Outcome::Drop, .. }) => false,
+            _ => self.begins(packet).is_some(),
+        }
     }
 
     /// The rule that forbids the packet, whatever allows it.

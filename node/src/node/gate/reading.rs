@@ -2,6 +2,7 @@
 
 use lockgate_proto::flows::{self, Quoted, QuotedTransport, Subject, TcpFlags};
 use lockgate_proto::packet::{self, Headers, Transport};
+use lockgate_proto::program::{Packet, packet_facts};
 use lockgate_proto::rules::PacketKind;
 
 /// The packet as the flow table sees it.
@@ -50,7 +51,23 @@ pub(super) const fn kind(transport: Transport) -> PacketKind {
     }
 }
 
-/// Whether it can be read as far as its header says that there is something to read.
-pub(super) const fn is_readable(headers: &Headers) -> bool {
-    !matches!(headers.transport, Transport::LaterFragment | Transport::Unparsed)
+/// What the flow rules ask about a packet. What ZeroTier's reading does not reach, because it stops at a fragment or authentication
+/// header, is filled in from ours; what ours cannot reach counts as unreadable.
+pub(super) fn facts(headers: &Headers, packet: &[u8], size: u16) -> Packet {
+    let mut facts = Packet { size, ..packet_facts(packet) };
+    facts.protocol = Some(headers.protocol);
+    match headers.transport {
+        Transport::Tcp { source, destination, flags } => {
+            facts.ports = Some((source, destination));
+            // Its own reading has the reserved bits too, where it got as far.
+            if facts.tcp_flags & 0xff != u16::from(flags) {
+                facts.tcp_flags = u16::from(flags);
+            }
+        }
+        Transport::Udp { source, destination } => facts.ports = Some((source, destination)),
+        Transport::Icmp { kind, code, .. } => facts.icmp = Some((kind, code)),
+        Transport::Other(_) => {}
+        Transport::LaterFragment | Transport::Unparsed => facts.readable = false,
+    }
+    facts
 }

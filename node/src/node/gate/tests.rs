@@ -94,7 +94,7 @@ fn a_packet_passes_only_between_what_is_ours_and_what_is_theirs() {
         (Direction::In, BEHIND, OWN, Err(Discard::ForeignSource)),
     ] {
         let packet = packet(source, destination, [9, 7]);
-        let judged = gate(beta).judge(direction, beta, &packet, NOW).map(|_| ());
+        let judged = gate(beta).judge(direction, beta, Load::one(&packet), NOW).map(|_| ());
         assert_eq!(judged, verdict, "{direction:?} {source:?} {destination:?}");
     }
 }
@@ -104,13 +104,13 @@ fn a_peer_without_a_name_and_a_gate_without_rules_let_nothing_pass() {
     let [beta, stranger] = peers();
     let packet = packet(OWN, THEIRS, [9, 7]);
     for direction in [Direction::Out, Direction::In] {
-        assert_eq!(gate(beta).judge(direction, stranger, &packet, NOW), Err(Discard::Denied));
-        assert_eq!(Gate::Shut.judge(direction, beta, &packet, NOW), Err(Discard::Denied));
-        assert_eq!(Gate::NoTun.judge(direction, beta, &packet, NOW), Err(Discard::NoTun));
+        assert_eq!(gate(beta).judge(direction, stranger, Load::one(&packet), NOW), Err(Discard::Denied));
+        assert_eq!(Gate::Shut.judge(direction, beta, Load::one(&packet), NOW), Err(Discard::Denied));
+        assert_eq!(Gate::NoTun.judge(direction, beta, Load::one(&packet), NOW), Err(Discard::NoTun));
     }
     let mut gate = gate(beta);
     gate.replace_rules(Arc::new(Rules::nothing()));
-    assert_eq!(gate.judge(Direction::Out, beta, &packet, NOW), Err(Discard::Denied));
+    assert_eq!(gate.judge(Direction::Out, beta, Load::one(&packet), NOW), Err(Discard::Denied));
 }
 
 #[test]
@@ -118,11 +118,11 @@ fn a_withdrawn_flow_is_told_as_it_was_opened_though_an_answer_comes_first() {
     let [beta, _] = peers();
     let mut gate = gate(beta);
     let (question, answer) = (packet(OWN, THEIRS, [9, 7]), packet(THEIRS, OWN, [7, 9]));
-    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Ok(Way::default()));
-    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Ok(Way::default()));
+    assert_eq!(gate.judge(Direction::Out, beta, Load::one(&question), NOW), Ok(Way::default()));
+    assert_eq!(gate.judge(Direction::In, beta, Load::one(&answer), NOW), Ok(Way::default()));
     gate.replace_rules(Arc::new(Rules::nothing()));
-    assert_eq!(gate.judge(Direction::In, beta, &answer, NOW), Err(Discard::Denied));
-    assert_eq!(gate.judge(Direction::Out, beta, &question, NOW), Err(Discard::Denied));
+    assert_eq!(gate.judge(Direction::In, beta, Load::one(&answer), NOW), Err(Discard::Denied));
+    assert_eq!(gate.judge(Direction::Out, beta, Load::one(&question), NOW), Err(Discard::Denied));
     let told = gate.poll_denial().unwrap();
     assert_eq!((&*told.from, &*told.to, told.what), ("alpha", "beta", PacketKind::Udp(7)));
     assert!(told.reason.contains("the rule that let it through is gone"), "{}", told.reason);
