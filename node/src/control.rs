@@ -5,10 +5,13 @@
 //! {"peers":[...], ...}            answer of the reactor, or
 //! {"error":"..."}                 what was wrong with the request
 //! ```
+//! The answer to `observe` is followed by a line for each packet, until the node stops or the client says anything or leaves.
+//!
 //! A thread of its own serves it (tokio, never the reactor's), holds at most [`CLIENTS`] connections and gives each
 //! [`PATIENCE`] for a request. Well-formed requests reach the reactor through a bounded queue and its waker.
 
 mod client;
+mod feed;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -24,7 +27,8 @@ use crate::machine::bind::BindError;
 use crate::machine::poller::Waker;
 use crate::machine::unix::UnixSocket;
 
-pub use client::{AskError, ask};
+pub use client::{AskError, Lines, Next, ask, follow};
+pub use feed::{Fed, Feed, Line};
 
 /// Connections served at a time; more are closed at once.
 pub const CLIENTS: usize = 16;
@@ -34,6 +38,8 @@ pub const REQUEST: usize = 64 << 10;
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests that may wait for the reactor.
 const QUEUE: usize = 64;
+/// The commands whose answer goes on.
+pub const STREAMED: &[&str] = &["observe"];
 /// The owner alone.
 const MODE: u32 = 0o600;
 
@@ -46,6 +52,8 @@ pub struct ControlRequest {
     pub arguments: Map<String, Value>,
     /// Where the answer goes. Dropped unanswered, the client gets an error.
     pub reply: oneshot::Sender<Value>,
+    /// For a command of [`STREAMED`]: where lines go after the answer. Dropped, the client's connection ends.
+    pub feed: Option<Feed>,
 }
 
 /// Why there is no control socket.
@@ -107,7 +115,7 @@ impl Inquirer {
     /// What the node answers to `command`; nothing where it has stopped or is too busy. Blocks until the next turn.
     pub fn ask(&self, command: &str) -> Option<Value> {
         let (reply, answer) = oneshot::channel();
-        let request = ControlRequest { command: command.into(), arguments: Map::new(), reply };
+        let request = ControlRequest { command: command.into(), arguments: Map::new(), reply, feed: None };
         self.tell.try_send(request).ok()?;
         self.waker.wake();
         answer.blocking_recv().ok()

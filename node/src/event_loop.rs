@@ -8,6 +8,7 @@ mod inside;
 mod link;
 mod network;
 mod news;
+mod observers;
 mod orders;
 mod pings;
 mod stopping;
@@ -34,6 +35,7 @@ use inside::{Inside, TUN};
 use link::{Link, MONITOR};
 use network::{Network, UDP};
 use news::News;
+use observers::Observers;
 use pings::Ping;
 use stopping::Stopping;
 
@@ -111,6 +113,7 @@ pub struct EventLoop {
     control: Option<ControlServer>,
     uapi: Option<UapiServer>,
     pings: Vec<Ping>,
+    observers: Observers,
     signals: Option<Signals>,
     stop: Option<std::sync::mpsc::Receiver<()>>,
     spin: Duration,
@@ -162,6 +165,7 @@ impl EventLoop {
             control,
             uapi,
             pings: Vec::new(),
+            observers: Observers::default(),
             signals,
             stop,
             spin,
@@ -223,6 +227,7 @@ impl EventLoop {
             }
         }
         self.end_pings(now);
+        self.observers.show(&mut self.node);
         Ok(())
     }
 

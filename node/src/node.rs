@@ -1,11 +1,14 @@
 //! A node: the tunnels, the rules and the broker. They meet here and nowhere else; no IO.
 
+mod detours;
 mod gate;
 mod in_force;
+mod observed;
 mod packets;
 mod settings;
 
 pub use gate::{Gate, PacketDenial, Territory};
+pub use observed::{Observation, Observed, ObservedCounters};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -143,6 +146,7 @@ pub struct Node {
     listen_port: Option<u16>,
     complaints: Complaints,
     next_echo: u64,
+    observed: Observed,
     discards: Discards,
     events: VecDeque<Event>,
 }
@@ -209,6 +213,7 @@ impl Node {
             listen_port: None,
             complaints,
             next_echo,
+            observed: Observed::default(),
             discards,
             events,
         })
@@ -264,8 +269,9 @@ impl Node {
                 self.note(Event::Echo(peer, echo));
                 Ok(())
             }
-            (Content::Copy(_) | Content::Detour(_), _) => Err(Discard::LinkRefused),
-            (Content::Ip(_) | Content::Echo(_), None) => Err(Discard::UnknownPeer),
+            (Content::Copy(copy), Some(peer)) => self.copied(peer, &copy, now),
+            (Content::Detour(detour), Some(peer)) => self.detoured(peer, ecn, detour, inside),
+            (_, None) => Err(Discard::UnknownPeer),
         }
     }
 

@@ -99,6 +99,7 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
         "udp": udp(facts),
         "tun": facts.tun.as_ref().map(tun),
         "packets": packets(node),
+        "copies": copies(node),
     })
 }
 
@@ -207,6 +208,16 @@ fn packets(node: &Node) -> Value {
         })
     });
     json!({ "rules": gate.mode(), "flows": flows })
+}
+
+fn copies(node: &Node) -> Value {
+    let counters = node.observed_report().counters();
+    json!({
+        "received": counters.received,
+        "unobserved": counters.unobserved,
+        "refused": counters.refused,
+        "dropped": counters.dropped,
+    })
 }
 
 /// What the policy says about this node's applications and a service of a peer.

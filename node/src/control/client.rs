@@ -1,6 +1,7 @@
 //! The asking side: what `lockgate status` does.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,26 +66,114 @@ pub enum AskError {
 /// # Errors
 /// In words for the operator; an answer with an `error` is one too.
 pub fn ask(path: &Path, request: &Value, timeout: Duration) -> Result<Value, AskError> {
-    let line = exchange(path, request, timeout).map_err(|error| explain(path, timeout, &error))?;
+    let exchanged = exchange(path, request, timeout);
+    let (line, _) = exchanged.map_err(|error| explain(path, timeout, &error))?;
+    understand(path, &line)
+}
+
+/// Asks the node at `path` for something whose answer goes on, and waits for the first line of it; blocking, `timeout` for each
+/// step. What follows is read without waiting.
+///
+/// # Errors
+/// As [`ask`].
+pub fn follow(path: &Path, request: &Value, timeout: Duration) -> Result<(Value, Lines), AskError> {
+    let named = |error| explain(path, timeout, &error);
+    let (line, reader) = exchange(path, request, timeout).map_err(named)?;
+    let answer = understand(path, &line)?;
+    let (unread, stream) = (reader.buffer().to_vec(), reader.into_inner().into_inner());
+    stream.set_nonblocking(true).map_err(named)?;
+    Ok((answer, Lines { path: path.into(), stream, unread, read: 0 }))
+}
+
+fn understand(path: &Path, line: &[u8]) -> Result<Value, AskError> {
     let broken = |reason: &str| AskError::Broken { path: path.into(), reason: reason.into() };
     if line.is_empty() {
         return Err(broken("it closed the connection"));
     }
-    let answer: Value = serde_json::from_slice(&line).map_err(|_| broken("what came back is not JSON"))?;
+    let answer: Value = serde_json::from_slice(line).map_err(|_| broken("what came back is not JSON"))?;
     match answer.get("error").and_then(Value::as_str) {
         Some(reason) => Err(AskError::Refused { reason: reason.into() }),
         None => Ok(answer),
     }
 }
 
-fn exchange(path: &Path, request: &Value, timeout: Duration) -> io::Result<Vec<u8>> {
+/// The first line of the answer, and where what follows is read.
+fn exchange(
+    path: &Path,
+    request: &Value,
+    timeout: Duration,
+) -> io::Result<(Vec<u8>, BufReader<io::Take<UnixStream>>)> {
     let mut stream: UnixStream = unix::connect(path)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     stream.write_all(format!("{request}\n").as_bytes())?;
     let mut line = Vec::new();
-    BufReader::new(stream.take(ANSWER)).read_until(b'\n', &mut line)?;
-    Ok(line)
+    let mut reader = BufReader::new(stream.take(ANSWER));
+    reader.read_until(b'\n', &mut line)?;
+    Ok((line, reader))
+}
+
+/// The lines that follow an answer. Wait for its descriptor to become readable where there is none yet.
+#[derive(Debug)]
+pub struct Lines {
+    path: PathBuf,
+    stream: UnixStream,
+    /// Of these bytes, those up to `read` have been handed out.
+    unread: Vec<u8>,
+    read: usize,
+}
+
+/// What follows an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A JSON value.
+    Line(Value),
+    /// Nothing yet.
+    NotYet,
+    /// The node has no more to say.
+    End,
+}
+
+impl Lines {
+    /// The next line, without waiting.
+    ///
+    /// # Errors
+    /// [`AskError::Broken`] where the connection fails, or what comes is not JSON.
+    pub fn read_line(&mut self) -> Result<Next, AskError> {
+        loop {
+            let unread = &self.unread[self.read..];
+            if let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let line = understand(&self.path, &unread[..end])?;
+                self.read += end + 1;
+                return Ok(Next::Line(line));
+            }
+            if unread.len() as u64 > ANSWER {
+                return Err(self.broken("its line has no end".into()));
+            }
+            self.unread.drain(..self.read);
+            self.read = 0;
+            let mut chunk = [0; 16 << 10];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Ok(Next::End),
+                Ok(len) => self.unread.extend_from_slice(&chunk[..len]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::NotYet),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A node that was killed.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Next::End),
+                Err(error) => return Err(self.broken(error.to_string())),
+            }
+        }
+    }
+
+    fn broken(&self, reason: String) -> AskError {
+        AskError::Broken { path: self.path.clone(), reason }
+    }
+}
+
+impl AsFd for Lines {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
 }
 
 fn explain(path: &Path, timeout: Duration, error: &io::Error) -> AskError {

@@ -11,7 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::{CLIENTS, ControlRequest, REQUEST};
+use super::feed::{self, Feed};
+use super::{CLIENTS, ControlRequest, REQUEST, STREAMED};
 use crate::machine::poller::Waker;
 use crate::machine::unix::UnixSocket;
 
@@ -64,8 +65,12 @@ impl Server {
             let (answer, next) = match timeout(self.patience, read_request(&mut stream)).await {
                 Err(_) | Ok(Incoming::End) => return,
                 Ok(Incoming::Bad(reason)) => (json!({ "error": reason }), Next::Close),
+                Ok(Incoming::Request(command, arguments)) if STREAMED.contains(&&*command) => {
+                    self.stream(stream, command, arguments).await;
+                    return;
+                }
                 Ok(Incoming::Request(command, arguments)) => {
-                    (self.ask_reactor(command, arguments).await, Next::Read)
+                    (self.ask_reactor(command, arguments, None).await, Next::Read)
                 }
             };
             let mut line = answer.to_string();
@@ -77,9 +82,37 @@ impl Server {
         }
     }
 
-    async fn ask_reactor(&self, command: String, arguments: Map<String, Value>) -> Value {
+    /// Answers a request, and then passes on what the reactor has to say, until it has no more or the client says anything.
+    /// However slow the client is, the reactor does not wait for it.
+    async fn stream(
+        &self,
+        mut stream: BufReader<UnixStream>,
+        command: String,
+        arguments: Map<String, Value>,
+    ) {
+        let (feed, mut lines) = feed::feed();
+        let answer = self.ask_reactor(command, arguments, Some(feed)).await;
+        let answered =
+            timeout(self.patience, stream.get_mut().write_all(format!("{answer}\n").as_bytes())).await;
+        let mut goes_on = matches!(answered, Ok(Ok(())));
+        while goes_on {
+            goes_on = tokio::select! {
+                line = lines.next() => match line {
+                    Some(line) => stream.get_mut().write_all(line.text().as_bytes()).await.is_ok(),
+                    None => false,
+                },
+                // Bytes, the end, or a fault: all the same.
+                _ = stream.fill_buf() => false,
+            };
+        }
+        drop(lines);
+        // So that it sees that nobody listens any more.
+        self.waker.wake();
+    }
+
+    async fn ask_reactor(&self, command: String, arguments: Map<String, Value>, feed: Option<Feed>) -> Value {
         let (reply, answer) = oneshot::channel();
-        if self.tell.try_send(ControlRequest { command, arguments, reply }).is_err() {
+        if self.tell.try_send(ControlRequest { command, arguments, reply, feed }).is_err() {
             return json!({ "error": "the node is busy or stopping" });
         }
         self.waker.wake();

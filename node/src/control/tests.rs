@@ -243,3 +243,92 @@ fn what_the_reactor_owns_may_be_made_on_another_thread() {
     may_move::<signals::Signals>();
     may_move::<ControlServer>();
 }
+
+/// The next line, however long it takes to come.
+fn await_line(lines: &mut Lines) -> Next {
+    let mut poller = Poller::new().unwrap();
+    poller.register(&*lines, 0, crate::machine::poller::Interest::Read).unwrap();
+    loop {
+        match lines.read_line().unwrap() {
+            Next::NotYet => drop(poller.wait(Some(LONG)).unwrap()),
+            other => return other,
+        }
+    }
+}
+
+/// A served socket, a client that has asked for a stream, and the reactor's end of it.
+fn streaming(scratch: &Scratch) -> (Poller, ControlServer, Lines, Feed) {
+    let (path, poller) = (scratch.file("control"), Poller::new().unwrap());
+    let server = serve(&path, poller.waker()).unwrap();
+    let client = thread::spawn(move || follow(&path, &json!({ "command": "observe" }), LONG).unwrap());
+    let request = server.requests.recv().unwrap();
+    assert_eq!(request.command, "observe");
+    request.reply.send(json!({ "observing": "beta" })).unwrap();
+    let (answer, lines) = client.join().unwrap();
+    assert_eq!(answer, json!({ "observing": "beta" }));
+    (poller, server, lines, request.feed.unwrap())
+}
+
+#[test]
+fn a_streamed_answer_goes_on_until_the_reactor_has_no_more() {
+    let scratch = Scratch::new();
+    let (_poller, _server, mut lines, feed) = streaming(&scratch);
+    assert_eq!(lines.read_line().unwrap(), Next::NotYet);
+    let long = "x".repeat(200_000);
+    for number in 0..3 {
+        let line = json!({ "number": number, "long": long });
+        assert_eq!(feed.push(std::sync::Arc::new(line.clone()), 0), Fed::Taken);
+        assert_eq!(await_line(&mut lines), Next::Line(line));
+    }
+    drop(feed);
+    assert_eq!(await_line(&mut lines), Next::End);
+}
+
+#[test]
+fn a_client_that_never_reads_loses_lines_and_stops_nobody() {
+    let scratch = Scratch::new();
+    let (_poller, server, mut lines, feed) = streaming(&scratch);
+    let line: Line = std::sync::Arc::new(json!("x".repeat(10_000)));
+    // The socket's buffers take some, the queue 4 MiB.
+    let taken = (0..10_000).take_while(|_| feed.push(line.clone(), 10_000) == Fed::Taken).count();
+    assert!((400..1_000).contains(&taken), "{taken}");
+    let path = server.path().to_owned();
+    let other = thread::spawn(move || ask(&path, &json!({ "command": "status" }), LONG).unwrap());
+    server.requests.recv().unwrap().reply.send(json!({ "did": "status" })).unwrap();
+    assert_eq!(other.join().unwrap(), json!({ "did": "status" }));
+    drop(feed);
+    let came = (0..).take_while(|_| await_line(&mut lines) != Next::End).count();
+    assert_eq!(came, taken, "what was taken arrives");
+}
+
+#[test]
+fn a_streaming_client_that_leaves_is_seen_by_the_reactor() {
+    let scratch = Scratch::new();
+    let (mut poller, _server, lines, feed) = streaming(&scratch);
+    assert!(!feed.is_gone());
+    drop(lines);
+    while !feed.is_gone() {
+        poller.wait(Some(LONG)).unwrap();
+    }
+}
+
+#[test]
+fn a_stream_ends_with_the_node() {
+    let scratch = Scratch::new();
+    let (_poller, server, mut lines, feed) = streaming(&scratch);
+    drop(server);
+    assert_eq!(await_line(&mut lines), Next::End);
+    assert!(feed.is_gone());
+}
+
+#[test]
+fn other_commands_have_no_feed() {
+    let scratch = Scratch::new();
+    let (path, poller) = (scratch.file("control"), Poller::new().unwrap());
+    let server = serve(&path, poller.waker()).unwrap();
+    let client = thread::spawn(move || ask(&path, &json!({ "command": "status" }), LONG).unwrap());
+    let request = server.requests.recv().unwrap();
+    assert!(request.feed.is_none());
+    request.reply.send(json!({})).unwrap();
+    client.join().unwrap();
+}

@@ -91,6 +91,7 @@ impl EventLoop {
             "status" => report::status(&self.node, &self.facts(), now),
             "may" => report::may(&self.node, &request.arguments),
             "ping" => return self.ping(request, now),
+            "observe" => return self.observe(request, now),
             other => serde_json::json!({ "error": format!("no such command: {other}") }),
         };
         // A client that has gone away needs no answer.

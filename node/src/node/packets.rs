@@ -112,7 +112,7 @@ impl Node {
 
     /// Whether this is our own tunnel datagram: the way to the peer leads into the tunnel itself, and sending it would make
     /// the next one.
-    fn would_loop(&self, peer: PeerId, packet: &[u8]) -> bool {
+    pub(super) fn would_loop(&self, peer: PeerId, packet: &[u8]) -> bool {
         let Some(endpoint) = self.device.endpoint(peer) else { return false };
         if packet::destination(packet) != Some(endpoint.ip()) {
             return false;

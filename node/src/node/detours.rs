@@ -1,0 +1,130 @@
+//! Packets that rules send to a third node: copies for its observers (`tee`, `watch`), and detours (`redirect`).
+//!
+//! Both go beyond cryptokey routing: a peer sends us what it has judged of the traffic between itself and another node. So it
+//! speaks of its own traffic only: source or destination of the packet must lead to that peer. And never of ours: who is an end
+//! of the traffic needs no copy of it, and a packet for us that came this way would have passed us by.
+
+use std::net::IpAddr;
+
+use lockgate_proto::device::{CopyOrder, Detour, Judged, PacketCopy, PeerId};
+use lockgate_proto::discard::Discard;
+use lockgate_proto::now::Now;
+use lockgate_proto::outbox::Outbox;
+use lockgate_proto::packet::{self, ecn};
+use lockgate_proto::parcel::Parcel;
+
+use super::{Gate, Node};
+
+impl Node {
+    /// Sends copies of `packets` to the observers of a peer. `packet` is what was judged: the packet itself, or the super-packet.
+    ///
+    /// # Errors
+    /// Why there is none. The packet itself is not concerned: this is to be counted, and it goes on.
+    pub fn send_copies(
+        &mut self,
+        to: PeerId,
+        order: CopyOrder,
+        packet: &[u8],
+        packets: &impl Parcel,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        if self.would_loop(to, packet) {
+            return Err(Discard::RoutingLoop);
+        }
+        self.device.send_copies(to, order, packets, now, out)
+    }
+
+    /// Sends `packets` to a peer instead of their destination. `packet` is what was judged.
+    ///
+    /// # Errors
+    /// Why they go no further.
+    pub fn send_detours(
+        &mut self,
+        to: PeerId,
+        judged: Judged,
+        packet: &[u8],
+        packets: &impl Parcel,
+        now: Now,
+        out: &mut impl Outbox,
+    ) -> Result<(), Discard> {
+        if self.would_loop(to, packet) {
+            return Err(Discard::RoutingLoop);
+        }
+        self.device.send_detours(to, judged, packets, now, out)
+    }
+
+    /// A peer has sent the first bytes of a packet, for whoever observes here.
+    pub(super) fn copied(&mut self, peer: PeerId, copy: &PacketCopy<'_>, now: Now) -> Result<(), Discard> {
+        let admitted =
+            self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copy(peer, copy.bytes));
+        match (admitted, self.known(peer)) {
+            (Ok(()), Some((_, from))) => {
+                self.observed.keep(&from, copy, now);
+                Ok(())
+            }
+            (outcome, _) => {
+                self.observed.refused();
+                outcome.and(Err(Discard::ForeignCopy))
+            }
+        }
+    }
+
+    /// A peer has sent a packet here that was to go elsewhere: what the network has marked it with is taken over, then it goes
+    /// `inside`, where the host does with it what it does.
+    pub(super) fn detoured(
+        &mut self,
+        peer: PeerId,
+        outer_ecn: u8,
+        detour: Detour<'_>,
+        inside: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Discard> {
+        let Detour { judged, packet } = detour;
+        self.check_ends(peer, packet)?;
+        if self.addresses.is_empty() {
+            // A node that does not know its own addresses (`wg`) cannot tell what is not for it.
+            return Err(Discard::ForeignCopy);
+        }
+        self.gate.admits_detour(peer, judged, packet)?;
+        ecn::decapsulate(packet, outer_ecn)?;
+        inside(packet);
+        Ok(())
+    }
+
+    /// Whether a peer may speak of this packet, by its addresses: one leads to that peer, and none is our own.
+    fn check_ends(&self, peer: PeerId, packet: &[u8]) -> Result<(), Discard> {
+        let ends = [packet::source(packet), packet::destination(packet)].map(|end| end.ok_or(Discard::NotIp));
+        let [source, destination] = [ends[0]?, ends[1]?];
+        let leads_there = |end: IpAddr| self.device.route(end) == Some(peer);
+        let is_ours = |end: IpAddr| self.addresses.contains(&end);
+        let is_theirs = leads_there(source) || leads_there(destination);
+        if is_theirs && !is_ours(source) && !is_ours(destination) {
+            Ok(())
+        } else {
+            Err(Discard::ForeignCopy)
+        }
+    }
+}
+
+impl Gate {
+    /// Whether the rules let `peer` send us the first bytes of this packet. Its addresses have been checked.
+    fn admits_copy(&self, _peer: PeerId, _packet: &[u8]) -> Result<(), Discard> {
+        match self {
+            Self::Shut => Err(Discard::Denied),
+            Self::NoTun | Self::Open | Self::Policy(_) | Self::Script(_) => Ok(()),
+        }
+    }
+
+    /// Whether the rules let `peer` send us this packet, which is for another host. Its addresses have been checked.
+    fn admits_detour(&self, _peer: PeerId, _judged: Judged, _packet: &[u8]) -> Result<(), Discard> {
+        match self {
+            Self::NoTun => Err(Discard::NoTun),
+            Self::Open => Ok(()),
+            // No rule that would send it here is known to these.
+            Self::Shut | Self::Policy(_) | Self::Script(_) => Err(Discard::Denied),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
