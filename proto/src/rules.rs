@@ -6,11 +6,13 @@
 
 mod ask;
 mod denial;
+mod differences;
 mod grant;
 mod packet;
 
 pub use ask::{Ask, What};
 pub use denial::Denial;
+pub use differences::{Change, Difference, Differences, Disputed, Says, Staged};
 pub use grant::Grant;
 pub use packet::{PacketKind, PacketQuestion};
 
