@@ -3,8 +3,10 @@
 mod gate;
 mod packets;
 mod settings;
+mod staging;
 
 pub use gate::{Gate, PacketDenial, Territory};
+pub use staging::Comparison;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +15,7 @@ use std::time::Instant;
 
 use lockgate_broker::apps::Apps;
 use lockgate_broker::broker::{Broker, Setup};
-use lockgate_broker::denials::Denial;
+use lockgate_broker::denials::{Denial, ForeignOffer};
 use lockgate_broker::links::{LinkId, Wire};
 use lockgate_broker::services::{Offer, Use};
 use lockgate_proto::device::{
@@ -26,7 +28,7 @@ use lockgate_proto::keys::{PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::{Outbox, Path, Source};
 use lockgate_proto::prefix::Prefix;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Difference, Rules};
 
 use crate::counters::Discards;
 use packets::Complaints;
@@ -81,6 +83,10 @@ pub enum Event {
     Denied(Denial),
     /// The policy refused a flow of packets.
     PacketsDenied(PacketDenial),
+    /// A node offers a service that it may not host.
+    ForeignOffer(ForeignOffer),
+    /// The staged candidate judges something otherwise, for the first time.
+    Differs(Difference),
     /// A peer has answered an echo.
     Echo(PeerId, Echo),
 }
@@ -276,12 +282,7 @@ impl Node {
         self.broker.settle(now.instant, apps);
         let Self { device, broker, peers, discards, .. } = self;
         broker.transmit(now.instant, &mut Tunnel { device, peers, discards, now, out });
-        while let Some(denial) = self.broker.poll_denial() {
-            self.note(Event::Denied(denial));
-        }
-        while let Some(denial) = self.gate.poll_denial() {
-            self.note(Event::PacketsDenied(denial));
-        }
+        self.note_judgements();
         out.has_room()
     }
 
@@ -342,12 +343,6 @@ impl Node {
     /// What happened since.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Other rules hold from now on, for messages and packets.
-    pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
-        self.gate.replace_rules(rules.clone());
-        self.broker.replace_rules(rules, now.instant, apps);
     }
 
     /// What judges IP packets.

@@ -1,0 +1,81 @@
+//! The rules of a node: those in force, and a candidate beside them.
+
+use std::sync::Arc;
+
+use lockgate_broker::apps::Apps;
+use lockgate_proto::now::Now;
+use lockgate_proto::rules::{Difference, Rules};
+
+use super::{Event, Node};
+
+/// Where a candidate judged otherwise than the rules in force, messages and packets together.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison<'a> {
+    /// What passed and would not, so many times.
+    pub newly_denied: u64,
+    /// What was denied and would pass, so many times.
+    pub newly_allowed: u64,
+    /// The latest distinct differences, oldest first: of messages, then of packets.
+    pub differences: Vec<&'a Difference>,
+}
+
+impl Node {
+    /// Other rules hold from now on, for messages and packets. A staged candidate stays, and is compared with these from
+    /// nought.
+    pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
+        self.gate.replace_rules(rules.clone());
+        self.broker.replace_rules(rules, now.instant, apps);
+    }
+
+    /// Puts `candidate` beside the rules in force, in the place of one that was there: it is asked, and decides nothing.
+    pub fn stage(&mut self, candidate: Arc<Rules>, now: Now) {
+        self.set_candidate(Some(candidate), now);
+    }
+
+    /// Puts the candidate in force, as [`Node::replace_rules`] does; says whether there was one.
+    pub fn promote(&mut self, now: Now, apps: &mut impl Apps) -> bool {
+        let Some(candidate) = self.broker.staged().map(|staged| staged.rules.clone()) else { return false };
+        self.set_candidate(None, now);
+        self.replace_rules(candidate, now, apps);
+        true
+    }
+
+    /// Forgets the candidate; says whether there was one.
+    pub fn abort(&mut self, now: Now) -> bool {
+        let staged = self.broker.staged().is_some();
+        self.set_candidate(None, now);
+        staged
+    }
+
+    fn set_candidate(&mut self, candidate: Option<Arc<Rules>>, now: Now) {
+        self.broker.stage(candidate, now.instant);
+    }
+
+    /// Where the candidate judged otherwise; `None` while none is staged.
+    pub fn comparison(&self) -> Option<Comparison<'_>> {
+        let lists = [&self.broker.staged()?.differences];
+        let mut whole = Comparison::default();
+        for list in lists {
+            whole.newly_denied += list.newly_denied();
+            whole.newly_allowed += list.newly_allowed();
+            whole.differences.extend(list.iter());
+        }
+        Some(whole)
+    }
+
+    /// What the rules have to tell.
+    pub(super) fn note_judgements(&mut self) {
+        while let Some(denial) = self.broker.poll_denial() {
+            self.note(Event::Denied(denial));
+        }
+        while let Some(denial) = self.gate.poll_denial() {
+            self.note(Event::PacketsDenied(denial));
+        }
+        while let Some(offer) = self.broker.poll_foreign_offer() {
+            self.note(Event::ForeignOffer(offer));
+        }
+        while let Some(difference) = self.broker.poll_difference() {
+            self.note(Event::Differs(difference));
+        }
+    }
+}
