@@ -6,19 +6,20 @@
 
 mod from_apps;
 mod from_links;
+mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Denial as Judgement, Rules, Staged};
 
 use crate::apps::{AppId, Apps};
 use crate::connections::flow::Outcome;
 use crate::connections::{Connection, Phase, Turn, open, uses};
-use crate::denials::{Denial, Denials};
-use crate::desk::{Desk, Neighbour};
+use crate::denials::{Denial, Denials, ForeignOffer, ForeignOffers};
+use crate::desk::{Case, Desk, Neighbour};
 use crate::links::{Link, LinkId, LinkReport, News, StreamKey, Wire};
 use crate::services::{Offer, OfferId, Tally, Use, UseId};
 use from_links::Arrival;
@@ -102,16 +103,18 @@ impl Broker {
             link.suspend(Moment::ZERO);
             Neighbour { name, link, reachable: false }
         });
-        Self {
+        let mut broker = Self {
             desk: Desk {
                 name,
                 neighbours: neighbours.collect(),
                 rules,
+                staged: None,
                 offer_tallies: vec![Tally::default(); offers.len()],
                 use_tallies: vec![Tally::default(); uses.len()],
                 buckets: BTreeMap::new(),
                 faults: BTreeMap::new(),
                 denials: Denials::default(),
+                foreign: ForeignOffers::default(),
                 streams: BTreeMap::new(),
                 hopeful: BTreeSet::new(),
                 offers,
@@ -127,7 +130,9 @@ impl Broker {
             first_link: 0,
             lost: Vec::new(),
             news: Vec::new(),
-        }
+        };
+        broker.check_offers(Moment::ZERO);
+        broker
     }
 
     /// When [`Broker::handle_timeout`] has something to do.
@@ -186,15 +191,42 @@ impl Broker {
         self.desk.link(link).suspend(now);
     }
 
-    /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on.
+    /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on. A staged
+    /// candidate stays, and is compared with the new rules from nought.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
         self.desk.rules = rules;
+        self.desk.staged = self.desk.staged.take().map(|staged| Staged::new(staged.rules));
+        self.desk.foreign.forget();
+        self.check_offers(now);
         // Rates may have changed; each starts full again.
         self.desk.buckets.clear();
         let open: Vec<AppId> = self.connections.keys().copied().collect();
         for app in open {
             self.with(app, now, apps, rejudge);
         }
+    }
+
+    /// Notes which of our own offers the rules do not let us have.
+    fn check_offers(&mut self, now: Moment) {
+        for place in 0..self.desk.offers.len() {
+            let (node, service) = (self.desk.name.clone(), self.desk.offers[place].service.clone());
+            self.desk.note_foreign(node, service, now);
+        }
+    }
+
+    /// Services that nodes offer although they may not host them, under the rules in force.
+    pub fn foreign_offers(&self) -> impl Iterator<Item = &ForeignOffer> {
+        self.desk.foreign.iter()
+    }
+
+    /// How often such an offer was noticed since the start.
+    pub fn foreign_offers_noticed(&self) -> u64 {
+        self.desk.foreign.noticed()
+    }
+
+    /// A foreign offer that has not been told before, for the log.
+    pub fn poll_foreign_offer(&mut self) -> Option<ForeignOffer> {
+        self.desk.foreign.next_untold()
     }
 
     /// The rules in force.
@@ -318,25 +350,26 @@ fn rejudge<A: Apps>(connection: Connection, turn: &mut Turn<'_, A>) -> Option<Co
     let (Phase::Open(flow), Some(link)) = (&connection.phase, connection.link) else {
         return Some(connection);
     };
-    let socket = flow.user_socket(connection.role);
-    let host = flow.host_socket(connection.role);
-    match turn.desk.judge(connection.role, link, socket) {
+    let role = connection.role;
+    let host = flow.host_socket(role);
+    let case = Case { role, other: link, user: &flow.user };
+    let denial = match turn.desk.judge(&case) {
         Ok(grant) if grant.host_sockets().contains(&host) => {
+            let candidate = turn.desk.compare_open(&case, &grant, host, turn.now);
             let (mut connection, phase) = connection.take_phase();
             let Phase::Open(mut flow) = phase else { return None };
-            flow.regrant(grant);
+            flow.regrant(grant, candidate);
             connection.phase = Phase::Open(flow);
-            Some(connection)
+            return Some(connection);
         }
-        refused => {
-            let from = turn.desk.user_name(connection.role, link);
-            let reason = match refused {
-                Err(denial) => denial.to_string(),
-                Ok(_) => format!("the service is not offered by a {} any more", host.name()),
-            };
-            turn.desk.deny(from, connection.role, socket, reason, turn.now);
-            open::close(&connection, flow, Outcome::Gone, turn);
-            None
-        }
-    }
+        Ok(grant) => Judgement {
+            reason: format!("the service is not offered by a {} any more", host.name()),
+            nearest: grant.rules().first().cloned(),
+            why_not: "it is for other socket types".into(),
+        },
+        Err(denial) => denial,
+    };
+    turn.desk.refuse(&case, &denial, turn.now);
+    open::close(&connection, flow, Outcome::Gone, turn);
+    None
 }

@@ -5,6 +5,7 @@ pub(crate) mod judge;
 pub(crate) mod open;
 pub(crate) mod opening;
 pub(crate) mod serves;
+pub(crate) mod trial;
 pub(crate) mod uses;
 
 use std::time::Duration;

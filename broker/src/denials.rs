@@ -1,5 +1,10 @@
 //! What the policy refused, lately: for `status`, the log and the operator's question "why?".
 
+mod foreign;
+
+pub use foreign::ForeignOffer;
+pub(crate) use foreign::ForeignOffers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

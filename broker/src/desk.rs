@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::{Denial as Judgement, Grant, Opening, Rate, Rules};
+use lockgate_proto::rules::{Change, Denial as Judgement, Disputed, Grant, Opening, Rate, Rules, Staged};
 use lockgate_proto::zmtp::{Fault, Hello, SocketType};
 
 use crate::apps::AppId;
-use crate::denials::{Denial, Denials, What};
+use crate::denials::{Denial, Denials, ForeignOffers, What};
 use crate::links::{Link, LinkId, StreamKey};
 use crate::rates::Buckets;
 use crate::services::{Name, Offer, Role, Tally, Use};
@@ -21,11 +21,24 @@ pub(crate) struct Neighbour {
     pub(crate) reachable: bool,
 }
 
+/// An application's wish to use a service.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    /// Which end is ours.
+    pub(crate) role: Role,
+    /// The node at the other end.
+    pub(crate) other: LinkId,
+    /// Who the using application says it is.
+    pub(crate) user: &'a Hello,
+}
+
 /// The shared things; see the module.
 pub(crate) struct Desk {
     pub(crate) name: Name,
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) rules: Arc<Rules>,
+    /// A candidate beside them.
+    pub(crate) staged: Option<Staged>,
     pub(crate) offers: Vec<Offer>,
     pub(crate) uses: Vec<Use>,
     pub(crate) offer_tallies: Vec<Tally>,
@@ -34,6 +47,7 @@ pub(crate) struct Desk {
     pub(crate) buckets: BTreeMap<(Role, LinkId, Rate), Buckets>,
     pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) denials: Denials,
+    pub(crate) foreign: ForeignOffers,
     /// Whose application each stream serves.
     pub(crate) streams: BTreeMap<(LinkId, StreamKey), AppId>,
     /// Connections that want a stream as soon as their link has one.
@@ -68,21 +82,82 @@ impl Desk {
     }
 
     /// Both ends judge an opening; this is this end's judgement.
-    pub(crate) fn judge(&self, role: Role, other: LinkId, socket: SocketType) -> Result<Grant, Judgement> {
-        let service = self.service_of(role);
-        let other = self.name_of(other);
-        let (user, host) = match role {
-            Role::Uses(_) => (&*self.name, &*other),
-            Role::Serves(_) => (&*other, &*self.name),
-        };
-        self.rules.open(&Opening { user, host, service: &service, socket })
+    pub(crate) fn judge(&self, case: &Case<'_>) -> Result<Grant, Judgement> {
+        self.judge_by(&self.rules, case)
     }
 
-    /// The node whose application uses the service.
-    pub(crate) fn user_name(&self, role: Role, other: LinkId) -> Name {
-        match role {
-            Role::Uses(_) => self.name.clone(),
-            Role::Serves(_) => self.name_of(other),
+    fn judge_by(&self, rules: &Rules, case: &Case<'_>) -> Result<Grant, Judgement> {
+        let service = self.service_of(case.role);
+        let (user, host) = self.ends(case);
+        rules.open(&Opening { user: &user, host: &host, service: &service, socket: case.user.socket_type })
+    }
+
+    /// The node whose application uses the service, and the one that has it.
+    fn ends(&self, case: &Case<'_>) -> (Name, Name) {
+        let (here, there) = (self.name.clone(), self.name_of(case.other));
+        match case.role {
+            Role::Uses(_) => (here, there),
+            Role::Serves(_) => (there, here),
+        }
+    }
+
+    /// Judges a connection that is let in under the candidate too, if there is one, and notes where that differs; `host`
+    /// is the type of the offering application. What the candidate grants, where messages have to be compared as well.
+    pub(crate) fn compare_open(
+        &mut self,
+        case: &Case<'_>,
+        grant: &Grant,
+        host: SocketType,
+        now: Moment,
+    ) -> Option<Grant> {
+        let candidate = self.judge_by(&self.staged.as_ref()?.rules, case);
+        let denial = match candidate {
+            Ok(candidate) if candidate.host_sockets().contains(&host) => {
+                return (!is_alike(grant, &candidate)).then_some(candidate);
+            }
+            Ok(candidate) => Judgement {
+                reason: format!("the service is not offered by a {}", host.name()),
+                nearest: candidate.rules().first().cloned(),
+                why_not: "it is for other socket types".into(),
+            },
+            Err(denial) => denial,
+        };
+        self.differ(case, Change::Denied, grant, denial, now);
+        None
+    }
+
+    /// Judges a connection that is refused for `denial` under the candidate too, if there is one, and notes it where that
+    /// would let it in.
+    pub(crate) fn compare_refused(&mut self, case: &Case<'_>, denial: &Judgement, now: Moment) {
+        let Some(staged) = &self.staged else { return };
+        if let Ok(candidate) = self.judge_by(&staged.rules, case) {
+            self.differ(case, Change::Allowed, &candidate, denial.clone(), now);
+        }
+    }
+
+    fn differ(&mut self, case: &Case<'_>, change: Change, allowing: &Grant, denial: Judgement, now: Moment) {
+        let (user, host) = self.ends(case);
+        let service = self.service_of(case.role);
+        let (Some(staged), Some(allowed_by)) = (&mut self.staged, allowing.rules().first()) else { return };
+        let (from, to, act) = (&user, &host, What::Open.name());
+        let disputed = Disputed { from, to, act, object: &service, change, allowed_by };
+        staged.differences.note(&disputed, now, || denial);
+    }
+
+    /// Notes a refused opening, also as what the candidate may think of it, and as a foreign offer where it is one.
+    pub(crate) fn refuse(&mut self, case: &Case<'_>, denial: &Judgement, now: Moment) {
+        self.compare_refused(case, denial, now);
+        let (user, host) = self.ends(case);
+        self.note_foreign(host, self.service_of(case.role), now);
+        self.deny(user, case.role, case.user.socket_type, denial.to_string(), now);
+    }
+
+    /// Notes a foreign offer where `node` may not host `service`.
+    pub(crate) fn note_foreign(&mut self, node: Name, service: Name, now: Moment) {
+        if !self.rules.is_nothing()
+            && let Err(denial) = self.rules.may_host(&node, &service)
+        {
+            self.foreign.note(node, service, denial, now);
         }
     }
 
@@ -122,4 +197,10 @@ impl Desk {
 /// Whether two applications can talk, and the policy lets the offering one be what it is.
 pub(crate) fn fits(grant: &Grant, host: &Hello, user: &Hello) -> bool {
     grant.host_sockets().contains(&host.socket_type) && host.socket_type.matches(user.socket_type)
+}
+
+/// Whether the two judge every message and subscription alike, as far as that shows without asking.
+fn is_alike(one: &Grant, other: &Grant) -> bool {
+    let plain = |grant: &Grant| !grant.restricts_topics();
+    plain(one) && plain(other) && one.max_message() == other.max_message()
 }

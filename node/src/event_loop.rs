@@ -11,6 +11,7 @@ mod news;
 mod observers;
 mod orders;
 mod pings;
+mod policy;
 mod stopping;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::machine::signals::Signals;
 use crate::machine::tun::Tun;
 use crate::machine::udp::Udp;
 use crate::node::{Event, Node};
+use crate::report::PolicyFacts;
 use crate::uapi::server::UapiServer;
 use entrance::Entrance;
 use inside::{Inside, TUN};
@@ -37,6 +39,7 @@ use network::{Network, UDP};
 use news::News;
 use observers::Observers;
 use pings::Ping;
+pub use policy::{Fresh, Reload, Which};
 use stopping::Stopping;
 
 /// The first listener's token.
@@ -68,7 +71,7 @@ pub struct Parts {
     pub spin: Duration,
     /// Sees every datagram as it is sent.
     pub tap: Option<Tap>,
-    /// Reads the policy again.
+    /// Reads the policy again, and candidates.
     pub reload: Option<Reload>,
 }
 
@@ -98,8 +101,6 @@ pub enum End {
 
 /// Sees the bytes of datagrams on their way to the network.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
-/// Reads the policy again: the rules, or why they cannot be used.
-pub type Reload = Box<dyn FnMut() -> Result<std::sync::Arc<lockgate_proto::rules::Rules>, String> + Send>;
 
 /// See the module.
 pub struct EventLoop {
@@ -118,6 +119,7 @@ pub struct EventLoop {
     stop: Option<std::sync::mpsc::Receiver<()>>,
     spin: Duration,
     reload: Option<Reload>,
+    policy: PolicyFacts,
     news: News,
     /// The batch was full before everything was in it.
     more_to_send: bool,
@@ -136,6 +138,8 @@ impl EventLoop {
         let Parts { mut node, clock, udp, tun, mut locals, entrances, control, uapi, .. } = parts;
         let Parts { signals, stop, spin, tap, reload, .. } = parts;
         let started = clock.now();
+        let file = reload.as_ref().and_then(|reload| reload.file.clone());
+        let policy = PolicyFacts { file, since: started.instant, ..PolicyFacts::default() };
         let network = Network::new(udp, tap, locals.poller())?;
         node.set_listen_port(network.port());
         let (mut inside, mut link) = (None, None);
@@ -169,6 +173,7 @@ impl EventLoop {
             signals,
             stop,
             spin,
+            policy,
             reload,
             news: News::default(),
             more_to_send: false,

@@ -6,9 +6,11 @@ mod in_force;
 mod observed;
 mod packets;
 mod settings;
+mod staging;
 
 pub use gate::{Gate, PacketDenial, Territory};
 pub use observed::{Observation, Observed, ObservedCounters};
+pub use staging::Comparison;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +19,7 @@ use std::time::Instant;
 
 use lockgate_broker::apps::Apps;
 use lockgate_broker::broker::{Broker, Setup};
-use lockgate_broker::denials::Denial;
+use lockgate_broker::denials::{Denial, ForeignOffer};
 use lockgate_broker::links::{LinkId, Wire};
 use lockgate_broker::services::{Offer, Use};
 use lockgate_proto::device::{
@@ -30,7 +32,7 @@ use lockgate_proto::keys::{PrivateKey, PublicKey};
 use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::{Outbox, Path, Source};
 use lockgate_proto::prefix::Prefix;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Difference, Rules};
 
 use crate::counters::Discards;
 use in_force::InForce;
@@ -88,6 +90,10 @@ pub enum Event {
     PacketsDenied(PacketDenial),
     /// A node came to hold a capability of the policy, or ceased to.
     CapabilitiesChanged,
+    /// A node offers a service that it may not host.
+    ForeignOffer(ForeignOffer),
+    /// The staged candidate judges something otherwise, for the first time.
+    Differs(Difference),
     /// A peer has answered an echo.
     Echo(PeerId, Echo),
 }
@@ -142,6 +148,7 @@ pub struct Node {
     links: BTreeMap<PeerId, LinkId>,
     gate: Gate,
     in_force: InForce,
+    candidate: Option<InForce>,
     addresses: Vec<IpAddr>,
     listen_port: Option<u16>,
     complaints: Complaints,
@@ -209,6 +216,7 @@ impl Node {
             links,
             gate,
             in_force,
+            candidate: None,
             addresses,
             listen_port: None,
             complaints,
@@ -281,10 +289,7 @@ impl Node {
             self.device.handle_timeout(now, out);
         }
         self.broker.handle_timeout(now.instant, apps);
-        if let Some(rules) = self.in_force.handle_timeout(now) {
-            self.note(Event::CapabilitiesChanged);
-            self.enforce(rules, now, apps);
-        }
+        self.watch_capabilities(now, apps);
     }
 
     /// Draws the consequences of everything that has come in, and writes what is to be sent; says whether all
@@ -296,12 +301,7 @@ impl Node {
         self.broker.settle(now.instant, apps);
         let Self { device, broker, peers, discards, .. } = self;
         broker.transmit(now.instant, &mut Tunnel { device, peers, discards, now, out });
-        while let Some(denial) = self.broker.poll_denial() {
-            self.note(Event::Denied(denial));
-        }
-        while let Some(denial) = self.gate.poll_denial() {
-            self.note(Event::PacketsDenied(denial));
-        }
+        self.note_judgements();
         out.has_room()
     }
 
@@ -362,17 +362,6 @@ impl Node {
     /// What happened since.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Other rules hold from now on, for messages and packets.
-    pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
-        self.in_force = InForce::new(rules, now);
-        self.enforce(self.in_force.current(), now, apps);
-    }
-
-    fn enforce(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
-        self.gate.replace_rules(rules.clone());
-        self.broker.replace_rules(rules, now.instant, apps);
     }
 
     /// What judges IP packets.

@@ -1,5 +1,9 @@
 //! What a node says about itself: the JSON of `status`, from which every other form is made.
 
+mod policy;
+
+pub use policy::PolicyFacts;
+
 use std::net::SocketAddr;
 
 use lockgate_broker::broker::Door;
@@ -29,6 +33,8 @@ pub struct Facts {
     pub tun: Option<TunFacts>,
     /// What the routing table knows about the way to each peer, in bytes.
     pub path_mtus: Vec<Option<u16>>,
+    /// The policy and its file.
+    pub policy: PolicyFacts,
     /// The local endpoints, as bound.
     pub endpoints: Vec<(Door, String)>,
 }
@@ -89,11 +95,12 @@ pub fn status(node: &Node, facts: &Facts, now: Now) -> Value {
         "public_key": node.public_key().map(|key| key.to_string()),
         "listen": facts.listen.map(|listen| listen.to_string()),
         "uptime_seconds": now.since(facts.started.instant).as_secs_f64(),
-        "policy": { "in_force": !broker.rules().is_nothing(), "generation": broker.rules().generation() },
+        "policy": policy::policy(node, &facts.policy, now),
         "peers": peers(node, facts, now),
         "services": services.collect::<Vec<_>>(),
         "connections": broker.connections(),
         "denials": denials.chain(denied_packets).collect::<Vec<_>>(),
+        "foreign_offers": policy::foreign_offers(node, now),
         "discards": counts(node.discards().iter()),
         "faults": counts(broker.faults()),
         "udp": udp(facts),

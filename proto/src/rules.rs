@@ -7,6 +7,7 @@
 mod ask;
 mod compile;
 mod denial;
+mod differences;
 mod grant;
 mod held;
 mod lists;
@@ -15,6 +16,7 @@ mod pair;
 
 pub use ask::{Ask, What};
 pub use denial::Denial;
+pub use differences::{Change, Difference, Differences, Disputed, Says, Staged};
 pub use grant::{Grant, Passed};
 pub use packet::{PacketKind, PacketQuestion};
 pub use pair::Pair;

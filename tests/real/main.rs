@@ -19,6 +19,7 @@ mod pubsub;
 mod reload;
 mod reqrep;
 mod restarts;
+mod staging;
 mod stalled_subscriber;
 mod stopping;
 mod xpub_xsub;

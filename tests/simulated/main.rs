@@ -11,6 +11,7 @@ mod policies;
 mod restarts;
 mod roaming;
 mod sessions;
+mod staging;
 mod strangers;
 mod walks;
 mod world;

@@ -151,6 +151,7 @@ fn greeted<A: Apps>(
             Role::Uses(place) => {
                 let mut seeking = Box::new(Seeking::new(known, place, turn.now));
                 uses::begin_round(&mut seeking, turn.desk);
+                uses::compare_refused(&seeking, turn.desk, turn.now);
                 uses::ask_next(connection, seeking, turn)
             }
             Role::Serves(_) => {

@@ -9,6 +9,7 @@ use lockgate_proto::rules::Grant;
 use lockgate_proto::zmtp::{Fault, Hello, Limits, Scanned, Scanner, SocketType, Version};
 
 use super::judge::{Guard, Memory, Refused, Toward, injected};
+use super::trial::{Comparing, Trial, Way};
 use crate::apps::{AppId, Apps};
 use crate::links::{Link, Reading, StreamKey};
 use crate::queues::Queue;
@@ -50,9 +51,9 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(version: Version, sender: SocketType, grant: &Grant) -> Self {
+    fn new(version: Version, sender: SocketType, limits: Limits) -> Self {
         Self {
-            scanner: Scanner::new(version, sender, limits(grant)),
+            scanner: Scanner::new(version, sender, limits),
             sender,
             queue: Queue::default(),
             held: Bytes::new(),
@@ -77,8 +78,10 @@ impl Lane {
     }
 }
 
-fn limits(grant: &Grant) -> Limits {
-    let peek = if grant.restricts_topics() { grant.longest_topic() } else { 0 };
+/// What a scanner lets through and looks at. A candidate changes only how much of a message is looked at.
+fn limits(grant: &Grant, candidate: Option<&Grant>) -> Limits {
+    let peek = |grant: &Grant| if grant.restricts_topics() { grant.longest_topic() } else { 0 };
+    let peek = peek(grant).max(candidate.map_or(0, peek));
     let usual = Limits::default();
     // A message in one frame may be as large as the policy says; the judge drops what is larger.
     let max_frame = usual.max_frame.max(grant.max_message());
@@ -89,6 +92,10 @@ fn limits(grant: &Grant) -> Limits {
 pub(crate) struct Flow {
     pub(crate) stream: StreamKey,
     pub(crate) grant: Grant,
+    /// What a staged candidate grants, where that is something else.
+    candidate: Option<Grant>,
+    /// The using application, without its READY.
+    pub(crate) user: Hello,
     pub(crate) refused: Option<Refused>,
     out: Lane,
     inward: Lane,
@@ -109,6 +116,8 @@ pub(crate) struct Around<'a, A> {
     /// Whether the tunnel to the other node answers.
     pub(crate) reachable: bool,
     pub(crate) tally: &'a mut Tally,
+    /// There while a candidate is staged.
+    pub(crate) comparing: Option<Comparing<'a>>,
     /// Where the policy names a rate.
     pub(crate) buckets: Option<&'a mut Buckets>,
     pub(crate) now: Moment,
@@ -116,27 +125,32 @@ pub(crate) struct Around<'a, A> {
 }
 
 impl Flow {
-    /// `here` is the application of this node, `there` the other.
-    pub(crate) fn new(stream: StreamKey, grant: Grant, here: &Hello, there: &Hello) -> Self {
+    /// `here` is the application of this node, `there` the other; a staged candidate's grant where that is not the same.
+    pub(crate) fn new(
+        stream: StreamKey,
+        (grant, candidate): (Grant, Option<Grant>),
+        role: Role,
+        here: &Hello,
+        there: &Hello,
+    ) -> Self {
+        let limits = limits(&grant, candidate.as_ref());
+        let user = match role {
+            Role::Uses(_) => here,
+            Role::Serves(_) => there,
+        };
         Self {
             stream,
-            out: Lane::new(here.version, here.socket_type, &grant),
-            inward: Lane::new(Version::V3_1, there.socket_type, &grant),
+            out: Lane::new(here.version, here.socket_type, limits),
+            inward: Lane::new(Version::V3_1, there.socket_type, limits),
             grant,
+            candidate,
+            user: without_ready(user),
             refused: None,
             here: here.version,
             there: there.version,
             pongs: BytesMut::new(),
             reading: true,
             stopped: false,
-        }
-    }
-
-    /// The socket type of the application that uses the service.
-    pub(crate) fn user_socket(&self, role: Role) -> SocketType {
-        match role {
-            Role::Uses(_) => self.out.sender,
-            Role::Serves(_) => self.inward.sender,
         }
     }
 
@@ -148,11 +162,20 @@ impl Flow {
         }
     }
 
-    /// Goes on under another grant.
-    pub(crate) fn regrant(&mut self, grant: Grant) {
-        self.out.scanner.set_limits(limits(&grant));
-        self.inward.scanner.set_limits(limits(&grant));
+    /// Goes on under another grant, beside what a staged candidate grants.
+    pub(crate) fn regrant(&mut self, grant: Grant, candidate: Option<Grant>) {
         self.grant = grant;
+        self.compare_with(candidate);
+    }
+
+    /// From now on messages are compared with what `candidate` grants.
+    pub(crate) fn compare_with(&mut self, candidate: Option<Grant>) {
+        let limits = limits(&self.grant, candidate.as_ref());
+        self.out.scanner.set_limits(limits);
+        self.inward.scanner.set_limits(limits);
+        self.out.memory.forget_candidate();
+        self.inward.memory.forget_candidate();
+        self.candidate = candidate;
     }
 
     /// When held messages may go on.
@@ -197,8 +220,10 @@ impl Flow {
         toward: Toward,
         around: &mut Around<'_, impl Apps>,
     ) -> Result<(), Outcome> {
+        let trial = Trial::of(self.candidate.as_ref(), &mut around.comparing, Way::Out);
         let mut guard = Guard {
             grant: &self.grant,
+            trial,
             sender: self.out.sender,
             toward,
             bucket: around.buckets.as_mut().map(|buckets| &mut buckets.out),
@@ -221,8 +246,10 @@ impl Flow {
 
     fn scan_in(&mut self, bytes: Bytes, around: &mut Around<'_, impl Apps>) -> Result<(), Outcome> {
         let mut unused = BytesMut::new();
+        let trial = Trial::of(self.candidate.as_ref(), &mut around.comparing, Way::In);
         let mut guard = Guard {
             grant: &self.grant,
+            trial,
             sender: self.inward.sender,
             toward: Toward::App(self.here),
             bucket: around.buckets.as_mut().map(|buckets| &mut buckets.inward),
@@ -369,6 +396,12 @@ impl Flow {
             Reading::Reset => Err(Outcome::Gone),
         }
     }
+}
+
+/// As little as has to be kept for another judgement: nothing of the READY that the identity may be a part of.
+fn without_ready(hello: &Hello) -> Hello {
+    let identity = Bytes::copy_from_slice(&hello.identity);
+    Hello { identity, properties: Bytes::new(), ..*hello }
 }
 
 /// What the rate held back and what came behind it: at most one batch, and only under a rate.

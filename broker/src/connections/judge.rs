@@ -1,13 +1,16 @@
 //! The policy on one direction of one connection: what passes, what is dropped, what ends it.
 
+use std::fmt;
+
 use bytes::{Bytes, BytesMut};
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::Grant;
+use lockgate_proto::rules::{Grant, Passed};
 use lockgate_proto::zmtp::{
     Command, CommandVerdict, Judge, PartVerdict, SocketType, Verdict, Version, encode_cancel, encode_pong,
     encode_subscribe,
 };
 
+use super::trial::Trial;
 use crate::denials::What;
 use crate::rates::Bucket;
 use crate::services::Tally;
@@ -38,17 +41,86 @@ pub(crate) struct Refused {
     pub(crate) from_here: bool,
 }
 
+/// A rule that lets a message pass.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passing {
+    /// Its place in the grant.
+    rule: usize,
+    /// The most that the message may have, all its parts together, in bytes.
+    limit: u64,
+}
+
+/// Why a message does not pass.
+#[derive(Clone, Copy)]
+enum Objection {
+    /// Its sender only receives.
+    OneWay,
+    /// No rule allows its topic.
+    Topic,
+    /// It has more bytes than this.
+    TooLarge(u64),
+}
+
+impl Objection {
+    const fn what(self) -> What {
+        match self {
+            Self::OneWay | Self::TooLarge(_) => What::Message,
+            Self::Topic => What::Publish,
+        }
+    }
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneWay => f.write_str("this socket type only receives"),
+            Self::Topic => f.write_str("a message's topic is not allowed"),
+            Self::TooLarge(limit) => write!(f, "a message is larger than {limit} bytes"),
+        }
+    }
+}
+
+/// Whether a grant lets a message begin.
+fn weigh(grant: &Grant, sender: SocketType, start: &[u8], size: u64) -> Result<Passing, Objection> {
+    // Neither type ever sends a message (RFC 28, RFC 30): a one-way service has no way back.
+    if matches!(sender, SocketType::Sub | SocketType::Pull) {
+        return Err(Objection::OneWay);
+    }
+    let mut passing = Passing { rule: 0, limit: grant.max_message() };
+    if size > passing.limit {
+        return Err(Objection::TooLarge(passing.limit));
+    }
+    // An XSUB's own messages travel upstream under the same topics as those that come down.
+    if grant.restricts_topics() {
+        let Passed { rule, limit } = grant.publish(start).map_err(|()| Objection::Topic)?;
+        passing = Passing { rule, limit };
+        if size > passing.limit {
+            return Err(Objection::TooLarge(passing.limit));
+        }
+    }
+    Ok(passing)
+}
+
 /// What one direction remembers between two scans.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
-    /// The most that the message under way may have, in bytes.
-    limit: u64,
+    /// What lets the message under way pass.
+    passing: Passing,
+    /// What lets it pass under the candidate; `None` where that has been settled.
+    candidate: Option<Passing>,
     /// The message that was held back has its place in the rate.
     paid: bool,
     /// Subscriptions that passed and were not cancelled.
     topics: usize,
     /// Bytes of their topics.
     topic_bytes: usize,
+}
+
+impl Memory {
+    /// Another candidate, or none: the message under way is not compared any more.
+    pub(crate) const fn forget_candidate(&mut self) {
+        self.candidate = None;
+    }
 }
 
 /// Subscriptions of one connection (libzmq keeps every one of them at the publisher).
@@ -59,6 +131,8 @@ const MAX_TOPIC_BYTES: usize = 1024 * 1024;
 /// Judges what one application sends, at either node.
 pub(crate) struct Guard<'a> {
     pub(crate) grant: &'a Grant,
+    /// A candidate that may judge otherwise.
+    pub(crate) trial: Option<Trial<'a>>,
     pub(crate) sender: SocketType,
     pub(crate) toward: Toward,
     pub(crate) bucket: Option<&'a mut Bucket>,
@@ -122,18 +196,46 @@ impl Guard<'_> {
         memory.topics <= MAX_TOPICS && memory.topic_bytes <= MAX_TOPIC_BYTES
     }
 
-    fn too_large(&mut self) -> Verdict {
-        let limit = self.memory.limit;
-        self.refuse_message(What::Message, || format!("a message is larger than {limit} bytes"))
+    /// Judges the message by the candidate too.
+    fn compare_message(&mut self, enforced: Result<Passing, Objection>, start: &[u8], size: u64) {
+        self.memory.candidate = None;
+        let Some(trial) = &mut self.trial else { return };
+        let candidate = weigh(trial.grant, self.sender, start, size);
+        if let (Ok(_), Ok(passing)) = (enforced, candidate) {
+            self.memory.candidate = Some(passing);
+        }
+        let Some(objection) = enforced.err().or(candidate.err()) else { return };
+        let rule = |judged: Result<Passing, Objection>| judged.ok().map(|passing| passing.rule);
+        let sides = ((self.grant, rule(enforced)), rule(candidate));
+        trial.compare(objection.what(), sides.0, sides.1, self.now, || objection.to_string());
+    }
+
+    /// The same for a message that has grown to `total` bytes; once for each message.
+    fn compare_growth(&mut self, total: u64) {
+        let (Some(trial), Some(candidate)) = (&mut self.trial, self.memory.candidate) else { return };
+        let enforced = self.memory.passing;
+        if total > enforced.limit || total > candidate.limit {
+            self.memory.candidate = None;
+            let rule = |passing: Passing| (total <= passing.limit).then_some(passing.rule);
+            let sides = ((self.grant, rule(enforced)), rule(candidate));
+            let limit = enforced.limit.min(candidate.limit);
+            trial.compare(What::Message, sides.0, sides.1, self.now, || {
+                format!("the parts of a message add up to more than {limit} bytes")
+            });
+        }
     }
 
     fn subscription(&mut self, topic: &[u8], change: Change) -> CommandVerdict {
-        let allowed = self.sender.is_subscriber() && self.grant.subscribe(topic).is_ok();
-        if !allowed {
+        let subscriber = self.sender.is_subscriber();
+        let allowing = self.grant.subscribe(topic).ok().filter(|_| subscriber);
+        let detail = || format!("topic \"{}\" is in none of the allowed topics", printable(topic));
+        if let Some(trial) = self.trial.as_mut().filter(|_| subscriber && change == Change::Subscribed) {
+            let candidate = trial.grant.subscribe(topic).ok();
+            trial.compare(What::Subscribe, (self.grant, allowing), candidate, self.now, detail);
+        }
+        if allowing.is_none() {
             self.tally.subscriptions_refused += 1;
-            self.refuse(What::Subscribe, || {
-                format!("topic \"{}\" is in none of the allowed topics", printable(topic))
-            });
+            self.refuse(What::Subscribe, detail);
             return CommandVerdict::Drop;
         }
         if !self.count_topic(topic, change) {
@@ -189,34 +291,29 @@ fn printable(topic: &[u8]) -> String {
 
 impl Judge for Guard<'_> {
     fn message(&mut self, start: &[u8], size: u64, _more: bool) -> Verdict {
-        // Neither type ever sends a message (RFC 28, RFC 30): a one-way service has no way back.
-        if matches!(self.sender, SocketType::Sub | SocketType::Pull) {
-            return self.refuse_message(What::Message, || "this socket type only receives".into());
+        let judged = weigh(self.grant, self.sender, start, size);
+        // What the rate held back has been compared already.
+        if self.trial.is_some() && !self.memory.paid {
+            self.compare_message(judged, start, size);
         }
-        if size > self.grant.max_message() {
-            self.memory.limit = self.grant.max_message();
-            return self.too_large();
-        }
-        self.memory.limit = self.grant.max_message();
-        // An XSUB's own messages travel upstream under the same topics as those that come down.
-        if self.grant.restricts_topics() {
-            let Ok(passed) = self.grant.publish(start) else {
-                return self.refuse_message(What::Publish, || "a message's topic is not allowed".into());
-            };
-            self.memory.limit = passed.limit;
-            if size > self.memory.limit {
-                return self.too_large();
+        match judged {
+            Ok(passing) => {
+                self.memory.passing = passing;
+                self.pace()
             }
+            Err(objection) => self.refuse_message(objection.what(), || objection.to_string()),
         }
-        self.pace()
     }
 
     /// A message of which a part has passed can only end with its connection.
     fn part(&mut self, total: u64, _parts: u32) -> PartVerdict {
-        if total <= self.memory.limit {
+        let limit = self.memory.passing.limit;
+        if self.memory.candidate.is_some() {
+            self.compare_growth(total);
+        }
+        if total <= limit {
             return PartVerdict::Pass;
         }
-        let limit = self.memory.limit;
         self.refuse(What::Message, || format!("the parts of a message add up to more than {limit} bytes"));
         PartVerdict::Close
     }
@@ -250,116 +347,4 @@ pub(crate) fn injected(bytes: &mut BytesMut) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
-    use lockgate_proto::policy::Policy;
-    use lockgate_proto::rules::{Opening, Rules};
-
-    use super::*;
-
-    /// The grant for b's use of a's service `s`, whose keys are `service` and whose permission's keys are `allow`.
-    fn grant(service: &str, allow: &str, socket: SocketType) -> Grant {
-        let text = format!(
-            "default = \"deny\"\n[tags]\nrole = [\"a\", \"b\"]\n[nodes]\na = {{ role = \"a\" }}\nb = {{ role = \"b\" }}\n\
-             [service.s]\nhosted-by = \"role=a\"\n{service}\n[[allow]]\nid = \"one\"\nfrom = \"role=b\"\nto = \"s\"\nwhy = \"test\"\n{allow}\n"
-        );
-        let policy = Policy::parse("policy.toml", &text).expect("a valid policy");
-        let opening = Opening { user: "b", host: "a", service: "s", socket };
-        Rules::compile(&policy, 1).open(&opening).expect("allowed")
-    }
-
-    struct Bench {
-        grant: Grant,
-        sender: SocketType,
-        memory: Memory,
-        tally: Tally,
-        pongs: BytesMut,
-        refused: Option<Refused>,
-    }
-
-    impl Bench {
-        fn new(grant: Grant, sender: SocketType) -> Self {
-            let (memory, tally) = (Memory::default(), Tally::default());
-            Self { grant, sender, memory, tally, pongs: BytesMut::new(), refused: None }
-        }
-
-        fn guard(&mut self) -> Guard<'_> {
-            Guard {
-                grant: &self.grant,
-                sender: self.sender,
-                toward: Toward::Link { peer: Version::V3_1, reachable: true },
-                bucket: None,
-                now: Moment::ZERO,
-                tally: &mut self.tally,
-                pongs: &mut self.pongs,
-                refused: &mut self.refused,
-                memory: &mut self.memory,
-                resume: None,
-            }
-        }
-    }
-
-    #[test]
-    fn a_socket_that_only_receives_sends_no_message() {
-        for (service, socket, verdict) in [
-            ("socket = \"xpub\"", SocketType::Sub, Verdict::Drop),
-            ("socket = \"push\"", SocketType::Pull, Verdict::Close),
-        ] {
-            let mut bench = Bench::new(grant(service, "", socket), socket);
-            assert_eq!(bench.guard().message(b"back", 4, false), verdict, "{socket:?}");
-            assert_eq!(bench.refused.map(|refused| refused.what), Some(What::Message));
-        }
-    }
-
-    #[test]
-    fn a_message_is_held_to_the_size_of_its_own_rule() {
-        let more = "topics = [\"small.\"]\nmax-message = \"10B\"\n[[allow]]\nid = \"two\"\nfrom = \"role=b\"\nto = \"s\"\n\
-                    why = \"test\"\ntopics = [\"large.\"]\nmax-message = \"1KiB\"\n";
-        let grant = grant("socket = \"pub\"", more, SocketType::Sub);
-        let mut bench = Bench::new(grant, SocketType::Pub);
-        for (topic, size, verdict) in [
-            ("small.", 10, Verdict::Pass),
-            ("small.", 11, Verdict::Drop),
-            ("large.", 1024, Verdict::Pass),
-            ("large.", 1025, Verdict::Drop),
-            ("other.", 6, Verdict::Drop),
-        ] {
-            assert_eq!(bench.guard().message(topic.as_bytes(), size, false), verdict, "{topic} {size}");
-        }
-        assert_eq!(bench.guard().message(b"small.", 6, true), Verdict::Pass);
-        assert_eq!(bench.guard().part(10, 2), PartVerdict::Pass);
-        assert_eq!(bench.guard().part(11, 3), PartVerdict::Close);
-    }
-
-    #[test]
-    fn subscriptions_without_end_close_their_connection() {
-        let mut bench = Bench::new(grant("socket = \"pub\"", "", SocketType::Sub), SocketType::Sub);
-        for _ in 0..MAX_TOPICS {
-            assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Pass);
-        }
-        assert_eq!(bench.guard().command(Command::Cancel(b"t")), CommandVerdict::Pass);
-        assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Pass);
-        assert_eq!(bench.guard().command(Command::Subscribe(b"t")), CommandVerdict::Close);
-        let mut bench = Bench::new(grant("socket = \"pub\"", "", SocketType::Sub), SocketType::Sub);
-        let long = vec![b'x'; MAX_TOPIC_BYTES / 2 + 1];
-        assert_eq!(bench.guard().command(Command::Subscribe(&long)), CommandVerdict::Pass);
-        assert_eq!(bench.guard().command(Command::Subscribe(&long)), CommandVerdict::Close);
-    }
-
-    #[test]
-    fn a_ping_that_nobody_else_will_answer_is_answered_here() {
-        let ping = || Command::Ping { ttl: 10, context: b"x" };
-        let fresh = || Bench::new(grant("socket = \"rep\"", "", SocketType::Req), SocketType::Req);
-        for (peer, reachable, verdict) in [
-            (Version::V3_1, true, CommandVerdict::Pass),
-            (Version::V3_1, false, CommandVerdict::Drop),
-            (Version::V3_0, true, CommandVerdict::Drop),
-        ] {
-            let mut bench = fresh();
-            let mut guard = bench.guard();
-            guard.toward = Toward::Link { peer, reachable };
-            let passed = verdict == CommandVerdict::Pass;
-            assert_eq!(guard.command(ping()), verdict, "{peer:?} {reachable}");
-            assert_eq!(bench.pongs.is_empty(), passed, "{peer:?} {reachable}");
-        }
-    }
-}
+mod tests;

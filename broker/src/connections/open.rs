@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::flow::{Around, Flow, Outcome};
 use super::judge::reason;
+use super::trial::Comparing;
 use super::{Connection, LINGER, Phase, Turn};
 use crate::apps::Apps;
 use crate::desk::Desk;
@@ -48,17 +49,25 @@ pub(crate) fn with_flow<A: Apps>(
     act: impl FnOnce(&mut Flow, &mut Around<'_, A>) -> Outcome,
 ) -> Option<Connection> {
     let link = connection.link?;
-    let Desk { neighbours, use_tallies, offer_tallies, buckets, .. } = &mut *turn.desk;
+    let Desk { neighbours, uses, offers, use_tallies, offer_tallies, buckets, staged, name, .. } =
+        &mut *turn.desk;
     let neighbour = &mut neighbours[link.0 as usize];
-    let tally = match connection.role {
-        Role::Uses(place) => &mut use_tallies[place.0],
-        Role::Serves(place) => &mut offer_tallies[place.0],
+    let (tally, service) = match connection.role {
+        Role::Uses(place) => (&mut use_tallies[place.0], &uses[place.0].service),
+        Role::Serves(place) => (&mut offer_tallies[place.0], &offers[place.0].service),
     };
+    let comparing = staged.as_mut().map(|staged| Comparing {
+        differences: &mut staged.differences,
+        here: name,
+        there: &neighbour.name,
+        service,
+    });
     let mut around = Around {
         app: turn.app,
         reachable: neighbour.reachable,
         link: &mut neighbour.link,
         tally,
+        comparing,
         buckets: flow.grant.rate().map(|rate| {
             let shared = buckets.entry((connection.role, link, rate));
             shared.or_insert_with(|| Buckets::new(rate, turn.now))

@@ -9,7 +9,7 @@ use super::open::Early;
 use super::opening::{Answer, Refusal, Request};
 use super::{Connection, Known, MAX_PROPERTIES, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
-use crate::desk::{Desk, fits};
+use crate::desk::{Case, Desk, fits};
 use crate::links::{LinkId, StreamKey};
 use crate::services::{OfferId, Role};
 
@@ -53,11 +53,11 @@ pub(crate) fn judge(
         return Err(Refusal::Mismatch);
     }
     let offer = OfferId(place);
-    match desk.judge(Role::Serves(offer), link, user.socket_type) {
+    let case = Case { role: Role::Serves(offer), other: link, user: &user };
+    match desk.judge(&case) {
         Ok(grant) => Ok(Agreed { offer, link, stream, grant, user, early }),
         Err(denial) => {
-            let from = desk.name_of(link);
-            desk.deny(from, Role::Serves(offer), user.socket_type, denial.to_string(), now);
+            desk.refuse(&case, &denial, now);
             Err(Refusal::Denied)
         }
     }
@@ -175,11 +175,11 @@ fn admit(
 ) -> Option<Connection> {
     let Meant { link, stream, user, early } = meant;
     // The rules may have changed while the application was on its way.
-    let grant = match turn.desk.judge(connection.role, link, user.socket_type) {
+    let case = Case { role: connection.role, other: link, user: &user };
+    let grant = match turn.desk.judge(&case) {
         Ok(grant) => grant,
         Err(denial) => {
-            let from = turn.desk.name_of(link);
-            turn.desk.deny(from, connection.role, user.socket_type, denial.to_string(), turn.now);
+            turn.desk.refuse(&case, &denial, turn.now);
             refuse(link, stream, Refusal::Denied, turn.desk);
             return None;
         }
@@ -189,7 +189,8 @@ fn admit(
         refuse(link, stream, Refusal::Mismatch, turn.desk);
         return None;
     }
-    let flow = Flow::new(stream, grant, hello, &user);
+    let candidate = turn.desk.compare_open(&case, &grant, hello.socket_type, turn.now);
+    let flow = Flow::new(stream, (grant, candidate), connection.role, hello, &user);
     let first = Answer::Open(hello.clone()).encode();
     open::begin(connection, flow, link, Early { first, from_app, from_link: early }, turn)
 }

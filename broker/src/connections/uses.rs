@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use lockgate_proto::now::Moment;
+use lockgate_proto::rules::Rules;
 use lockgate_proto::zmtp::Hello;
 
 use super::flow::Flow;
@@ -11,7 +12,7 @@ use super::open::Early;
 use super::opening::{Answer, Refusal, Request};
 use super::{Connection, HOLD, Known, Phase, Turn, open, write_whole};
 use crate::apps::Apps;
-use crate::desk::{Desk, fits};
+use crate::desk::{Case, Desk, fits};
 use crate::links::{LinkId, Reading, StreamKey};
 use crate::services::{Role, UseId, hosts};
 
@@ -69,8 +70,23 @@ pub(crate) fn begin_round(seeking: &mut Seeking, desk: &Desk) {
 }
 
 fn everybody(seeking: &Seeking, desk: &Desk) -> Vec<LinkId> {
+    all_hosts(seeking, &desk.rules, desk)
+}
+
+fn all_hosts(seeking: &Seeking, rules: &Rules, desk: &Desk) -> Vec<LinkId> {
     let names: Vec<_> = desk.neighbours.iter().map(|neighbour| neighbour.name.clone()).collect();
-    hosts(&desk.uses[seeking.place.0], &desk.rules, &names)
+    hosts(&desk.uses[seeking.place.0], rules, &names)
+}
+
+/// Notes the nodes that a staged candidate would let the application talk to, and the rules in force do not.
+pub(crate) fn compare_refused(seeking: &Seeking, desk: &mut Desk, now: Moment) {
+    let Some(staged) = &desk.staged else { return };
+    for other in all_hosts(seeking, &staged.rules, desk) {
+        let case = Case { role: Role::Uses(seeking.place), other, user: seeking.hello() };
+        if let Err(denial) = desk.judge(&case) {
+            desk.compare_refused(&case, &denial, now);
+        }
+    }
 }
 
 /// Asks the next candidate; `None` where the application is refused or has waited too long.
@@ -82,7 +98,7 @@ pub(crate) fn ask_next(
     let (role, now) = (Role::Uses(seeking.place), turn.now);
     let mut denied = None;
     while let Some(link) = seeking.candidates.pop() {
-        match turn.desk.judge(role, link, seeking.hello().socket_type) {
+        match turn.desk.judge(&Case { role, other: link, user: seeking.hello() }) {
             Ok(_) => {
                 let (unsent, answer) = (Bytes::new(), BytesMut::new());
                 seeking.asked = Some(Asked { link, stream: None, unsent, answer });
@@ -226,11 +242,11 @@ fn admit(
     let Some(Asked { link, stream: Some(stream), answer, .. }) = asked else { return None };
     // The rules may have changed while the answer was on its way.
     let role = Role::Uses(place);
-    let grant = match turn.desk.judge(role, link, known.hello.socket_type) {
+    let case = Case { role, other: link, user: &known.hello };
+    let grant = match turn.desk.judge(&case) {
         Ok(grant) => grant,
         Err(denial) => {
-            let (from, socket) = (turn.desk.name.clone(), known.hello.socket_type);
-            turn.desk.deny(from, role, socket, denial.to_string(), turn.now);
+            turn.desk.refuse(&case, &denial, turn.now);
             turn.desk.drop_stream(link, stream);
             return None;
         }
@@ -243,7 +259,9 @@ fn admit(
         turn.desk.drop_stream(link, stream);
         return None;
     }
-    let flow = Flow::new(stream, grant, &known.hello, theirs);
+    let case = Case { role, other: link, user: &known.hello };
+    let candidate = turn.desk.compare_open(&case, &grant, theirs.socket_type, turn.now);
+    let flow = Flow::new(stream, (grant, candidate), role, &known.hello, theirs);
     let (from_app, from_link) = (known.input.freeze(), answer.freeze());
     open::begin(connection, flow, link, Early { first: Bytes::new(), from_app, from_link }, turn)
 }

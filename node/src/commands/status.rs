@@ -1,5 +1,7 @@
 //! `status`: what the running node is doing, and what to do next.
 
+mod policy;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,11 +43,7 @@ fn screen(status: &Value) -> String {
         text(&status["listen"]),
         text(&status["public_key"]),
     )];
-    if status["policy"]["in_force"] != json!(true) {
-        lines.push(
-            "policy  none: nothing passes. Name one with  policy = \"policy.toml\"  under [node]".into(),
-        );
-    }
+    lines.extend(policy::lines(status));
     lines.extend(packets(status));
     lines.push(String::new());
     lines.push(format!(

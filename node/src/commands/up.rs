@@ -9,6 +9,7 @@ use std::time::Duration;
 use lockgate_broker::broker::Door;
 use lockgate_broker::services::{Offer, OfferId, Reach, Use, UseId};
 use lockgate_proto::device::{PeerConfig, max_link_datagram};
+use lockgate_proto::document::{Mistake, Mistakes};
 use lockgate_proto::policy::Policy;
 use lockgate_proto::rules::Rules;
 
@@ -17,7 +18,7 @@ use super::{Failure, mistaken, out_of, plain};
 use crate::cli::Common;
 use crate::config::{self, Config, Endpoint, Loaded, Place};
 use crate::control;
-use crate::event_loop::{End, EventLoop, Parts, Reload};
+use crate::event_loop::{End, EventLoop, Fresh, Parts, Reload, Which};
 use crate::machine::apps::Listener;
 use crate::machine::clock::Clock;
 use crate::machine::locals::Locals;
@@ -100,7 +101,7 @@ fn assemble(loaded: Loaded) -> Result<EventLoop, Failure> {
     });
     let locals = Locals::new(poller, dialed.collect());
     let spin = config.spin.unwrap_or_else(usual_spin);
-    let reload = config.policy.clone().map(|path| reload(path, config.clone()));
+    let reload = Some(reload(config.clone()));
     let tun = loaded.config.tun.as_ref().map(|tun| interface::raise(tun, config)).transpose()?;
     let node = node(loaded, &clock)?;
     let parts = Parts {
@@ -191,24 +192,33 @@ fn doors(config: &Config) -> impl Iterator<Item = (Door, &Endpoint)> {
     offers.chain(uses)
 }
 
-/// Reads the policy again. Only one that means nothing is refused: one that fits this configuration no longer takes
-/// something away from this node, and to keep the wider one instead would be to fail open.
-fn reload(path: PathBuf, config: Config) -> Reload {
+/// Reads the policy again, and candidates. Only one that means nothing is refused: one that fits this configuration no
+/// longer takes something away from this node, and to keep the wider one instead would be to fail open.
+fn reload(config: Config) -> Reload {
+    let file = config.policy.clone();
     let mut generation = 1;
-    Box::new(move || {
-        let policy = read_policy(&path)?;
-        for misfit in config::check(&config, &policy).iter().chain(&policy.warnings) {
-            tracing::warn!("{}", as_warning(misfit));
-        }
+    let read = move |which: Which<'_>| {
+        let path = match which {
+            Which::Configured => config.policy.as_deref().unwrap_or(Path::new("")),
+            Which::Candidate(path) => path,
+        };
+        let policy = read_policy(path)
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let misfits = config::check(&config, &policy);
         generation += 1;
-        Ok(Arc::new(Rules::compile(&policy, generation)))
-    })
+        let rules = Arc::new(Rules::compile(&policy, generation));
+        Ok(Fresh { rules, warnings: misfits.into_iter().chain(policy.warnings).collect() })
+    };
+    Reload { file, read: Box::new(read) }
 }
 
-fn read_policy(path: &Path) -> Result<Policy, String> {
+fn read_policy(path: &Path) -> Result<Policy, Vec<Mistake>> {
     let file = path.display().to_string();
     let most = lockgate_proto::document::MAX_TEXT as u64;
-    let text = files::read_text(path, most).map_err(|error| error.problem(path))?;
+    let text = files::read_text(path, most).map_err(|error| {
+        let mut mistakes = Mistakes::new(&file);
+        mistakes.note(0, "", format!("the file {error}"), error.mend(path));
+        mistakes.into_list()
+    })?;
     Policy::parse(&file, &text)
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockgate_proto::now::Now;
+use lockgate_proto::rules::Difference;
 
 use crate::machine::bind::BindError;
 use crate::machine::logging::Quiet;
@@ -47,6 +48,18 @@ impl News {
                 let key = format!("{}>{}", denial.from, denial.to);
                 if let Some(suppressed) = self.quiet.admit(&key, now.instant) {
                     tracing::info!(from = %denial.from, to = %denial.to, reason = %denial.reason, suppressed, "packets denied");
+                }
+            }
+            Event::ForeignOffer(offer) => {
+                let (node, service, reason) = (&offer.node, &offer.service, &offer.denial);
+                tracing::warn!(%node, %service, %reason, "foreign offer refused: this node may not host that service");
+            }
+            Event::Differs(difference) => {
+                let key = format!("{}?{}", difference.from, difference.to);
+                if let Some(suppressed) = self.quiet.admit(&key, now.instant) {
+                    let Difference { from, to, act, object, .. } = &difference;
+                    let (enforced, candidate) = (difference.enforced(), difference.candidate());
+                    tracing::info!(%from, %to, act, %object, %enforced, %candidate, suppressed, "pending: the candidate judges otherwise");
                 }
             }
             // Whoever asked is told.

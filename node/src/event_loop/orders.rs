@@ -90,6 +90,9 @@ impl EventLoop {
         let answer = match request.command.as_str() {
             "status" => report::status(&self.node, &self.facts(), now),
             "may" => report::may(&self.node, &request.arguments),
+            "stage" => self.stage_policy(&request.arguments, now),
+            "promote" => self.promote_policy(now),
+            "abort" => self.abort_policy(now),
             "ping" => return self.ping(request, now),
             "observe" => return self.observe(request, now),
             other => serde_json::json!({ "error": format!("no such command: {other}") }),
@@ -106,24 +109,12 @@ impl EventLoop {
             segmenting: self.network.is_segmenting(),
             tun: self.inside.as_ref().map(|inside| inside.facts()),
             path_mtus: self.node.endpoints().map(|(_, endpoint)| self.network.path_mtu(endpoint?)).collect(),
+            policy: self.policy.clone(),
             endpoints: self
                 .entrances
                 .iter()
                 .map(|entrance| (entrance.door, entrance.listener.endpoint().to_string()))
                 .collect(),
-        }
-    }
-
-    fn reload_policy(&mut self, now: Now) {
-        let Some(reload) = &mut self.reload else { return };
-        match reload() {
-            Ok(rules) => {
-                self.node.replace_rules(rules, now, &mut self.locals);
-                tracing::info!("policy reloaded");
-            }
-            Err(mistakes) => {
-                tracing::warn!("the policy is unusable; the last good one stays in force\n{mistakes}");
-            }
         }
     }
 }

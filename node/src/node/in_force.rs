@@ -30,6 +30,11 @@ impl InForce {
         if self.next.is_none() { self.policy.clone() } else { Arc::new(self.policy.at(self.wall)) }
     }
 
+    /// The policy's rules, without a moment.
+    pub(super) fn into_policy(self) -> Arc<Rules> {
+        self.policy
+    }
+
     /// When to look at the clock.
     pub(super) const fn poll_timeout(&self) -> Option<Moment> {
         self.next

@@ -123,21 +123,20 @@ impl Grant {
         // A message is passed on before its size is known, so that every smaller one must be fine too.
         for size in &self.0.bounds.sizes {
             let Some(act) = self.0.judge(Topic::Is(start_of_first_frame), *size) else { break };
-            let rule = self.0.rules.iter().position(|rule| *rule == act.rule).unwrap_or(0);
-            passed = Some(Passed { rule, limit: *size });
+            passed = Some(Passed { rule: self.0.place(act), limit: *size });
         }
         passed.ok_or(())
     }
 
-    /// Whether a subscription may pass. It may be wider than a rule (`""`, "everything"), because each delivery is judged again by
+    /// Whether a subscription may pass, and under which rule (as for [`Grant::publish`]). It may be wider than a rule (`""`, "everything"), because each delivery is judged again by
     /// [`Grant::publish`].
     ///
     /// # Errors
     /// Nothing that it could match is allowed: drop it, and count it.
     #[expect(clippy::result_unit_err, reason = "asked per subscription: there is nothing to say beyond no")]
-    pub fn subscribe(&self, topic: &[u8]) -> Result<(), ()> {
-        let may_pass = |size: &u64| self.0.judge(Topic::BeginsWith(topic), *size).is_some();
-        if self.0.bounds.sizes.iter().any(may_pass) { Ok(()) } else { Err(()) }
+    pub fn subscribe(&self, topic: &[u8]) -> Result<usize, ()> {
+        let by = |size: &u64| self.0.judge(Topic::BeginsWith(topic), *size);
+        self.0.bounds.sizes.iter().find_map(by).map(|act| self.0.place(act)).ok_or(())
     }
 
     /// Whether both let the same pass, as far as their rules can be compared: what differs in words only counts as different.
@@ -148,6 +147,11 @@ impl Grant {
 }
 
 impl Parts {
+    /// Which of the rules it is.
+    fn place(&self, act: &Act) -> usize {
+        self.rules.iter().position(|rule| *rule == act.rule).unwrap_or(0)
+    }
+
     /// The rule that lets such a message pass at both ends, if one does.
     fn judge(&self, topic: Topic<'_>, size: u64) -> Option<&Act> {
         // What the connection decides is folded away; what is left asks for the topic and the size.

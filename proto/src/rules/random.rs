@@ -165,7 +165,7 @@ fn random_policies_grant_exactly_what_some_rule_names() {
                 Opening { user: NODES[user].0, host: NODES[host].0, service: ["s0", "s1"][at], socket };
             let most = rules.open(&asked).ok().and_then(|grant| {
                 let passed = grant.publish(topic.as_bytes()).ok()?;
-                assert_eq!(grant.subscribe(topic.as_bytes()), Ok(()));
+                assert!(grant.subscribe(topic.as_bytes()).is_ok());
                 Some(passed.limit)
             });
             let wanted = obvious(&services, &plain, user, host, at, socket, topic);
