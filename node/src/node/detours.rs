@@ -13,7 +13,7 @@ use lockgate_proto::outbox::Outbox;
 use lockgate_proto::packet::{self, ecn};
 use lockgate_proto::parcel::Parcel;
 
-use super::{Gate, Node};
+use super::Node;
 
 impl Node {
     /// Sends copies of `packets` to the observers of a peer. `packet` is what was judged: the packet itself, or the super-packet.
@@ -56,8 +56,7 @@ impl Node {
 
     /// A peer has sent the first bytes of a packet, for whoever observes here.
     pub(super) fn copied(&mut self, peer: PeerId, copy: &PacketCopy<'_>, now: Now) -> Result<(), Discard> {
-        let admitted =
-            self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copy(peer, copy.bytes));
+        let admitted = self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copies());
         match (admitted, self.known(peer)) {
             (Ok(()), Some((_, from))) => {
                 self.observed.keep(&from, copy, now);
@@ -79,13 +78,14 @@ impl Node {
         detour: Detour<'_>,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        let Detour { judged, packet } = detour;
+        let Detour { packet, .. } = detour;
         self.check_ends(peer, packet)?;
         if self.addresses.is_empty() {
             // A node that does not know its own addresses (`wg`) cannot tell what is not for it.
             return Err(Discard::ForeignCopy);
         }
-        self.gate.admits_detour(peer, judged, packet)?;
+        let Self { device, gate, .. } = &*self;
+        gate.admits_detour(packet, |end| device.route(end))?;
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);
         Ok(())
@@ -102,26 +102,6 @@ impl Node {
             Ok(())
         } else {
             Err(Discard::ForeignCopy)
-        }
-    }
-}
-
-impl Gate {
-    /// Whether the rules let `peer` send us the first bytes of this packet. Its addresses have been checked.
-    fn admits_copy(&self, _peer: PeerId, _packet: &[u8]) -> Result<(), Discard> {
-        match self {
-            Self::Shut => Err(Discard::Denied),
-            Self::NoTun | Self::Open | Self::Policy(_) | Self::Script(_) => Ok(()),
-        }
-    }
-
-    /// Whether the rules let `peer` send us this packet, which is for another host. Its addresses have been checked.
-    fn admits_detour(&self, _peer: PeerId, _judged: Judged, _packet: &[u8]) -> Result<(), Discard> {
-        match self {
-            Self::NoTun => Err(Discard::NoTun),
-            Self::Open => Ok(()),
-            // No rule that would send it here is known to these.
-            Self::Shut | Self::Policy(_) | Self::Script(_) => Err(Discard::Denied),
         }
     }
 }

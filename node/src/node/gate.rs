@@ -14,6 +14,7 @@ pub use denials::PacketDenial;
 use policed::Policed;
 pub use territory::Territory;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lockgate_proto::device::{CopyOrder, PeerId};
@@ -117,6 +118,29 @@ impl Gate {
                     Action::Drop => Err(Discard::Denied),
                 }
             }
+        }
+    }
+
+    /// Whether peers may send copies of packets here, whose addresses have been checked.
+    pub(super) fn admits_copies(&self) -> Result<(), Discard> {
+        match self {
+            Self::Policy(policed) if policed.observes() => Ok(()),
+            _ => Err(Discard::Denied),
+        }
+    }
+
+    /// Whether a packet that is for another host may come by here: its addresses have been checked, and `route` says which peer
+    /// each leads to.
+    pub(super) fn admits_detour(
+        &self,
+        packet: &[u8],
+        route: impl Fn(IpAddr) -> Option<PeerId>,
+    ) -> Result<(), Discard> {
+        match self {
+            Self::Policy(policed) => policed.admits_detour(packet, route),
+            Self::NoTun => Err(Discard::NoTun),
+            // No rule that would send it here is known to these.
+            Self::Open | Self::Shut | Self::Script(_) => Err(Discard::Denied),
         }
     }
 

@@ -11,6 +11,7 @@ use lockgate_proto::outbox::Outbox;
 use lockgate_proto::packet::icmp::{self, Reason};
 use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::packet::{self, Transport, ecn};
+use lockgate_proto::parcel::Single;
 
 use super::Node;
 use super::gate::Load;
@@ -78,11 +79,11 @@ impl Node {
         }
         if let Some((observer, order)) = way.copy {
             // A copy that is lost takes nothing from what it was made of.
-            let sent = self.device.send_copies(observer, order, packets, now, out);
+            let sent = self.send_copies(observer, order, packet, packets, now, out);
             sent.unwrap_or_else(|reason| self.discards.note(reason));
         }
         match way.detour {
-            Some(detour) => self.device.send_detours(detour, Judged::Outbound, packets, now, out),
+            Some(detour) => self.send_detours(detour, Judged::Outbound, packet, packets, now, out),
             None => self.device.send_packets(peer, packets, now, out),
         }
     }
@@ -99,11 +100,11 @@ impl Node {
     ) -> Result<(), Discard> {
         let way = self.gate.judge(Direction::In, peer, Load::one(packet), now)?;
         if let Some((observer, order)) = way.copy {
-            let sent = self.device.send_copy(observer, order, packet, now, out);
+            let sent = self.send_copies(observer, order, packet, &Single(packet), now, out);
             sent.unwrap_or_else(|reason| self.discards.note(reason));
         }
         if let Some(detour) = way.detour {
-            return self.device.send_detour(detour, Judged::Inbound, packet, now, out);
+            return self.send_detours(detour, Judged::Inbound, packet, &Single(packet), now, out);
         }
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::lists::{Lists, Said};
 use super::{RuleRef, Rules};
-use crate::program::{Direction, Judgement, NodeTags, Outcome, Packet, Parties, Subject, Test};
+use crate::program::{Action, Direction, Judgement, List, NodeTags, Outcome, Packet, Parties, Subject, Test};
 
 /// The rules for the packets from one node to another, at one of them.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl Pair {
 impl Wants {
     fn of(lists: &Lists) -> Self {
         let mut wants = Self::default();
-        for test in lists.all().flat_map(crate::program::List::tests) {
+        for test in lists.all().flat_map(List::tests) {
             match test {
                 Test::Established => wants.established = true,
                 Test::Zmtp(_) => wants.spoken = true,
@@ -111,5 +111,24 @@ impl Rules {
         let wants = Wants::of(&lists);
         let (source, destination) = (source.clone(), destination.clone());
         Some(Pair { direction, source, destination, tags: NodeTags::new(), lists, wants })
+    }
+
+    /// Whether flow rules send copies of anything to `own`.
+    pub fn observes(&self, own: &str) -> bool {
+        let acts = self.packets.allowing().flat_map(List::acts);
+        acts.into_iter().any(|act| match &act.action {
+            Action::Tee(copy) | Action::Watch(copy) => *copy.to == *own,
+            _ => false,
+        })
+    }
+
+    /// Whether flow rules send this packet, which is from one node to another, by way of `own`, and nothing forbids it.
+    pub fn admits_detour(&self, own: &str, source: &str, destination: &str, packet: &Packet) -> bool {
+        let Some(parties) = self.parties(Direction::In, source, destination) else { return false };
+        let parties = Parties { own, ..parties };
+        let subject = Subject::Packet(*packet);
+        let judgement = self.packets.each(&parties, &subject);
+        judgement.is_some_and(|judgement| judgement.detoured && !judgement.undecided)
+            && self.packets.forbids(&parties, &subject).is_none()
     }
 }

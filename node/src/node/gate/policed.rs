@@ -1,6 +1,7 @@
 //! The policy's gate: whose packet it is, what the flow rules say of each packet, and what flows and rules say of what begins.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lockgate_proto::device::{CopyKind, CopyOrder, Judged, PeerId};
@@ -149,6 +150,30 @@ impl Policed {
                 Ok(way)
             }
             Each::Open(way) => self.must_follow(&one).map(|()| way),
+        }
+    }
+
+    /// Whether the policy makes this node an observer.
+    pub(super) fn observes(&self) -> bool {
+        self.rules.observes(&self.own)
+    }
+
+    /// Whether the policy sends such a packet, from one peer to another, by way of this node.
+    pub(super) fn admits_detour(
+        &self,
+        packet: &[u8],
+        route: impl Fn(IpAddr) -> Option<PeerId>,
+    ) -> Result<(), Discard> {
+        let headers = packet::parse(packet)?;
+        let name = |end| route(end).and_then(|peer| self.peers.get(&peer)).map(|known| &*known.name);
+        let ends = name(headers.source).zip(name(headers.destination));
+        let (source, destination) = ends.ok_or(Discard::ForeignCopy)?;
+        let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
+        let facts = facts(&headers, packet, size);
+        if self.rules.admits_detour(&self.own, source, destination, &facts) {
+            Ok(())
+        } else {
+            Err(Discard::Denied)
         }
     }
 
