@@ -121,7 +121,7 @@ fn read(file: &str, root: &Table, mistakes: &mut Mistakes, warnings: &mut Mistak
     policy.capabilities = reader.capabilities(root);
     policy.grants = reader.grants(root, &policy.capabilities);
     policy.tests = reader.tests(root);
-    policy.rules = raw::read(root, mistakes);
+    policy.rules = raw::read(file, root, &names, mistakes, warnings);
     overlap::refuse(&policy, mistakes);
     require_rules(root, &policy, mistakes);
     policy

@@ -308,6 +308,17 @@ impl List {
         Ok(Self { entries: entries.into() })
     }
 
+    /// The rules about packets, and those about messages: the ones with a `zmq` word.
+    pub fn by_subject(&self) -> (Self, Self) {
+        let (mut packets, mut messages) = (Vec::new(), Vec::new());
+        for rule in self.entries.split_inclusive(|entry| matches!(entry, Entry::Act(_))) {
+            let is_zmq = |entry: &Entry| matches!(entry, Entry::Match { test: Test::Zmq(_), .. });
+            let wing = if rule.iter().any(is_zmq) { &mut messages } else { &mut packets };
+            wing.extend_from_slice(rule);
+        }
+        (Self { entries: packets.into() }, Self { entries: messages.into() })
+    }
+
     /// This list and then `other`, as one.
     #[must_use]
     pub fn followed_by(&self, other: &Self) -> Self {

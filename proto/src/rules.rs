@@ -35,7 +35,7 @@ use crate::zmtp::SocketType;
 
 use compile::Compiler;
 use grant::Granting;
-use lists::{Lists, Said};
+use lists::{Lists, Raw, Said};
 
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
@@ -117,6 +117,8 @@ pub struct Rules {
     generation: u64,
     origin: Origin,
     nodes: BTreeMap<String, NodeTags>,
+    /// What the tags of the flow rules are for each node.
+    values: BTreeMap<String, Vec<(u32, u32)>>,
     services: BTreeMap<String, ServiceRule>,
     passages: Vec<packet::Passage>,
     capabilities: Vec<(RuleRef, Capability)>,
@@ -178,7 +180,13 @@ impl Rules {
             }
         }
         compiler.services(&services);
-        let (packets, messages) = compiler.finish();
+        let (mut packets, mut messages) = compiler.finish();
+        let mut values = BTreeMap::new();
+        if let Some(raw) = &policy.rules {
+            let (each, about) = Raw::of(&raw.script);
+            (packets.raw, messages.raw) = (Some(each), Some(about));
+            values = policy.nodes.iter().map(|(name, tags)| (name.clone(), raw.values(tags))).collect();
+        }
         let capabilities = policy.capabilities.iter().map(|capability| {
             (place(&format!("capability.{}", capability.name), capability.line), capability.clone())
         });
@@ -186,6 +194,7 @@ impl Rules {
             generation,
             origin: Origin::Policy,
             nodes: policy.nodes.clone(),
+            values,
             services,
             passages,
             capabilities: capabilities.collect(),
@@ -201,6 +210,7 @@ impl Rules {
             generation: 0,
             origin: Origin::Nothing,
             nodes: BTreeMap::new(),
+            values: BTreeMap::new(),
             services: BTreeMap::new(),
             passages: Vec::new(),
             capabilities: Vec::new(),
@@ -319,8 +329,8 @@ impl Rules {
             destination: to,
             source_tags: self.nodes.get(from)?,
             destination_tags: self.nodes.get(to)?,
-            source_values: &[],
-            destination_values: &[],
+            source_values: self.values.get(from).map_or(&[], Vec::as_slice),
+            destination_values: self.values.get(to).map_or(&[], Vec::as_slice),
         })
     }
 

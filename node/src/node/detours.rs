@@ -56,7 +56,9 @@ impl Node {
 
     /// A peer has sent the first bytes of a packet, for whoever observes here.
     pub(super) fn copied(&mut self, peer: PeerId, copy: &PacketCopy<'_>, now: Now) -> Result<(), Discard> {
-        let admitted = self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copies());
+        let observes = self.broker.rules().observes(&self.name);
+        let admitted = self.check_ends(peer, copy.bytes);
+        let admitted = admitted.and(if observes { Ok(()) } else { Err(Discard::Denied) });
         match (admitted, self.known(peer)) {
             (Ok(()), Some((_, from))) => {
                 self.observed.keep(&from, copy, now);

@@ -1,10 +1,12 @@
 //! What judges IP packets on their way into the tunnel and out of it. When in doubt, nothing passes.
 
 mod denials;
+mod judging;
 mod logged;
 mod policed;
 mod random;
 mod reading;
+mod scripted;
 mod territory;
 #[cfg(test)]
 mod tests;
@@ -12,6 +14,7 @@ mod words;
 
 pub use denials::PacketDenial;
 use policed::Policed;
+use scripted::Scripted;
 pub use territory::Territory;
 
 use std::net::IpAddr;
@@ -21,11 +24,10 @@ use lockgate_proto::device::{CopyOrder, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{self, Direction};
 use lockgate_proto::now::Now;
-use lockgate_proto::packet;
 use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
-use lockgate_proto::script::{Action, Script};
+use lockgate_proto::script::Script;
 
 /// How a packet that may pass goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,13 +76,18 @@ pub enum Gate {
     /// The policy decides.
     Policy(Box<Policed>),
     /// Flow rules decide about each packet by itself.
-    Script(Script),
+    Script(Box<Scripted>),
 }
 
 impl Gate {
     /// The policy's gate of the node called `own`, which speaks for `territory`; `seed` must be secret from peers.
     pub fn policy(own: Arc<str>, territory: Territory, rules: Arc<Rules>, seed: u128) -> Self {
         Self::Policy(Box::new(Policed::new(own, territory, rules, seed)))
+    }
+
+    /// The gate of a script, where nodes have no names; `seed` must be secret from peers.
+    pub fn script(script: &Script, seed: u128) -> Self {
+        Self::Script(Box::new(Scripted::new(script, seed)))
     }
 
     /// What a peer is called in the policy, and which addresses it speaks for.
@@ -111,21 +118,7 @@ impl Gate {
             Self::NoTun => Err(Discard::NoTun),
             Self::Shut => Err(Discard::Denied),
             Self::Policy(policed) => policed.judge(direction, peer, load, now),
-            Self::Script(script) => {
-                let headers = packet::parse(load.packet)?;
-                match script.judge(&reading::subject(&headers, load.packet)).action {
-                    Action::Accept => Ok(Way::default()),
-                    Action::Drop => Err(Discard::Denied),
-                }
-            }
-        }
-    }
-
-    /// Whether peers may send copies of packets here, whose addresses have been checked.
-    pub(super) fn admits_copies(&self) -> Result<(), Discard> {
-        match self {
-            Self::Policy(policed) if policed.observes() => Ok(()),
-            _ => Err(Discard::Denied),
+            Self::Script(scripted) => scripted.judge(direction, peer, load, now),
         }
     }
 
@@ -160,10 +153,12 @@ impl Gate {
 
     /// How many flows are remembered, and what happened to them.
     pub fn flows(&self) -> Option<(usize, flows::Counters)> {
-        match self {
-            Self::Policy(policed) => Some((policed.flows.len(), policed.flows.counters())),
-            _ => None,
-        }
+        let judging = match self {
+            Self::Policy(policed) => &policed.judging,
+            Self::Script(scripted) => &scripted.judging,
+            Self::NoTun | Self::Shut | Self::Open => return None,
+        };
+        Some((judging.flows.len(), judging.flows.counters()))
     }
 
     /// What it does, in a word for reports.

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::program::{Act, Judgement, List, Message, Outcome, Parties, Subject, Test};
+use crate::script::Script;
 
 /// The lists that judge packets, or those that judge messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,21 @@ pub(super) enum Said<'l> {
 }
 
 impl Raw {
+    /// The rules of a script about packets, and those about messages.
+    pub(super) fn of(script: &Script) -> (Self, Self) {
+        let (packets, messages) = script.rules.by_subject();
+        let mut wings = [packets, messages].map(|base| Self { base, capabilities: Vec::new() });
+        let mut held: Vec<_> = script.capabilities.iter().filter(|held| held.is_default).collect();
+        held.sort_by_key(|held| held.id);
+        for capability in held {
+            let (packets, messages) = capability.rules.by_subject();
+            wings[0].capabilities.push(packets);
+            wings[1].capabilities.push(messages);
+        }
+        let [packets, messages] = wings;
+        (packets, messages)
+    }
+
     fn judge(&self, parties: &Parties<'_>, subject: &Subject<'_>) -> Judgement<'_> {
         let base = self.base.judge(parties, subject);
         if base.outcome != Outcome::NoMatch {

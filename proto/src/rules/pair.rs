@@ -2,9 +2,10 @@
 
 use alloc::sync::Arc;
 
-use super::lists::{Lists, Said};
+use super::lists::{Lists, Raw, Said};
 use super::{RuleRef, Rules};
 use crate::program::{Action, Direction, Judgement, List, NodeTags, Outcome, Packet, Parties, Subject, Test};
+use crate::script::Script;
 
 /// The rules for the packets from one node to another, at one of them.
 #[derive(Clone, Debug)]
@@ -130,5 +131,15 @@ impl Rules {
         let judgement = self.packets.each(&parties, &subject);
         judgement.is_some_and(|judgement| judgement.detoured && !judgement.undecided)
             && self.packets.forbids(&parties, &subject).is_none()
+    }
+}
+
+impl Pair {
+    /// The rules of a script alone, for nodes without names; capabilities that every node holds are among them.
+    pub fn of_script(direction: Direction, script: &Script) -> Self {
+        let lists = Lists { raw: Some(Raw::of(script).0), ..Lists::default() };
+        let wants = Wants::of(&lists);
+        let nobody: Arc<str> = "".into();
+        Self { direction, source: nobody.clone(), destination: nobody, tags: NodeTags::new(), lists, wants }
     }
 }

@@ -17,6 +17,7 @@ use lockgate_proto::rules::Rules;
 use super::super::{Ingredients, Neighbour, ObservedCounters};
 use super::*;
 use crate::machine::clock::Clock;
+use crate::node::{Gate, Territory};
 
 const NOW: Now =
     Now { instant: Moment::new(Duration::from_secs(100)), wall: Duration::from_secs(1_700_000_000) };
@@ -78,8 +79,29 @@ fn neighbour(of: u8) -> Neighbour {
     Neighbour { name: name(of), tunnel, addresses: vec![Prefix::of(address(of))] }
 }
 
-fn node(own: u8, gate: Gate, addresses: Vec<IpAddr>, peers: &[u8]) -> Node {
-    let policy = Policy::parse("policy.toml", "default = \"deny\"\n").unwrap();
+/// Copies of what alpha sends go to beta's observers, and UDP takes the way by beta.
+const POLICY: &str = "default = \"deny\"
+rules = '''
+tee 64 beta from node=alpha;
+redirect beta ipprotocol udp;
+'''
+[nodes]
+alpha = {}
+beta = {}
+gamma = {}
+";
+
+fn rules(policy: &str) -> Arc<Rules> {
+    Arc::new(Rules::compile(&Policy::parse("policy.toml", policy).unwrap(), 1))
+}
+
+/// The gate of beta.
+fn policed() -> Gate {
+    let territory = Territory::new(vec![address(BETA)], Vec::new());
+    Gate::policy(name(BETA), territory, rules(POLICY), 7)
+}
+
+fn node(own: u8, gate: Gate, policy: &str, addresses: Vec<IpAddr>, peers: &[u8]) -> Node {
     let ingredients = Ingredients {
         name: name(own),
         identity: Some(identity(own)),
@@ -89,7 +111,7 @@ fn node(own: u8, gate: Gate, addresses: Vec<IpAddr>, peers: &[u8]) -> Node {
         peers: peers.iter().map(|peer| neighbour(*peer)).collect(),
         offers: Vec::new(),
         uses: Vec::new(),
-        rules: Arc::new(Rules::compile(&policy, 1)),
+        rules: rules(policy),
         link_mtu: 1280,
         base: base(),
     };
@@ -110,12 +132,12 @@ struct Pair {
 
 impl Pair {
     fn new(gate: Gate) -> Self {
-        Self::with(gate, vec![address(BETA)])
+        Self::with(gate, POLICY, vec![address(BETA)])
     }
 
-    fn with(gate: Gate, addresses: Vec<IpAddr>) -> Self {
-        let alpha = node(ALPHA, Gate::Open, vec![address(ALPHA)], &[BETA]);
-        let beta = node(BETA, gate, addresses, &[ALPHA, GAMMA]);
+    fn with(gate: Gate, policy: &str, addresses: Vec<IpAddr>) -> Self {
+        let alpha = node(ALPHA, Gate::Open, POLICY, vec![address(ALPHA)], &[BETA]);
+        let beta = node(BETA, gate, policy, addresses, &[ALPHA, GAMMA]);
         let mut pair = Self { alpha, beta, inside: Vec::new() };
         let mut sent = Sent::default();
         let to = pair.peer();
@@ -216,24 +238,26 @@ fn a_peer_sends_copies_of_its_own_traffic_and_of_nobody_elses() {
 }
 
 #[test]
-fn a_node_that_is_shut_takes_no_copies() {
-    let mut pair = Pair::new(Gate::Shut);
+fn a_node_that_its_policy_makes_no_observer_takes_no_copies() {
+    let mut pair = Pair::with(Gate::NoTun, "default = \"deny\"\n", vec![address(BETA)]);
     pair.copy(&packet(ALPHA, GAMMA));
     assert_eq!(pair.discards(), [("denied", 1)]);
     assert_eq!(pair.beta.observed().counters().refused, 1);
 }
 
 #[test]
-fn a_detour_goes_inside_where_its_ends_are_the_peers_and_the_gate_admits_it() {
+fn a_detour_goes_inside_where_its_ends_are_the_peers_and_the_policy_sends_it_this_way() {
     for (source, destination, is_fine) in ENDS {
-        let mut pair = Pair::new(Gate::Open);
+        let mut pair = Pair::new(policed());
+        // Of a stranger no policy says that it takes this way.
+        let is_fine = is_fine && ![source, destination].contains(&STRANGER);
         let packet = packet(source, destination);
         pair.detour(&packet, 0);
         let (inside, discards) =
             if is_fine { (vec![packet], vec![]) } else { (vec![], vec![("foreign_copy", 1)]) };
         assert_eq!((&pair.inside, pair.discards()), (&inside, discards), "{source} {destination}");
     }
-    for (gate, reason) in [(Gate::NoTun, "no_tun"), (Gate::Shut, "denied")] {
+    for (gate, reason) in [(Gate::NoTun, "no_tun"), (Gate::Shut, "denied"), (Gate::Open, "denied")] {
         let mut pair = Pair::new(gate);
         pair.detour(&packet(ALPHA, GAMMA), 0);
         assert_eq!((pair.inside.len(), pair.discards()), (0, vec![(reason, 1)]));
@@ -242,14 +266,14 @@ fn a_detour_goes_inside_where_its_ends_are_the_peers_and_the_gate_admits_it() {
 
 #[test]
 fn a_node_that_does_not_know_its_own_addresses_takes_no_detours() {
-    let mut pair = Pair::with(Gate::Open, vec![]);
+    let mut pair = Pair::with(policed(), POLICY, vec![]);
     pair.detour(&packet(ALPHA, GAMMA), 0);
     assert_eq!((pair.inside.len(), pair.discards()), (0, vec![("foreign_copy", 1)]));
 }
 
 #[test]
 fn marks_of_the_network_come_in_with_a_detour() {
-    let mut pair = Pair::new(Gate::Open);
+    let mut pair = Pair::new(policed());
     pair.detour(&packet(ALPHA, GAMMA), ecn::CE);
     assert_eq!(packet::tos(&pair.inside[0]), Some(ecn::CE));
     let mut deaf = packet(ALPHA, GAMMA);
@@ -260,7 +284,7 @@ fn marks_of_the_network_come_in_with_a_detour() {
 
 #[test]
 fn the_tunnels_own_datagrams_are_neither_copied_nor_detoured_into_it() {
-    let mut pair = Pair::new(Gate::Open);
+    let mut pair = Pair::new(policed());
     pair.alpha.set_listen_port(Some(51_820));
     let mut own = packet(ALPHA, GAMMA);
     own[16..20].copy_from_slice(&[192, 0, 2, BETA]);

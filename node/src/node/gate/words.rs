@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use lockgate_proto::flows::{Question, Refusal};
 use lockgate_proto::packet::Headers;
+use lockgate_proto::program::Packet;
 use lockgate_proto::rules::{PacketKind, PacketQuestion, RuleRef, Rules};
 
 use super::reading::kind;
@@ -24,6 +25,11 @@ impl Opening {
     pub(super) const fn by(headers: &Headers) -> Self {
         let (source, destination) = (headers.source, headers.destination);
         Self { kind: kind(headers.transport), source, destination }
+    }
+
+    /// The packet that opens the flow, as far as it is known.
+    pub(super) fn packets(&self) -> impl Iterator<Item = Packet> + use<> {
+        self.question("", "").packets()
     }
 
     /// What the rules are asked.

@@ -1,0 +1,258 @@
+//! Judging a packet: what the flow rules say of each, and what flows and rules say of what begins.
+
+use std::sync::Arc;
+
+use lockgate_proto::device::{CopyKind, CopyOrder, Judged, PeerId};
+use lockgate_proto::discard::Discard;
+use lockgate_proto::flows::{
+    Answer, Direction, Flows, Limits, News, Question, Refusal, Subject, Verdict, Verdicts,
+};
+use lockgate_proto::now::Now;
+use lockgate_proto::packet::{self, Fragment, Headers};
+use lockgate_proto::program::{Judgement, Outcome, Packet, RuleRef, Tee};
+use lockgate_proto::rules::{Pair, Rules};
+use lockgate_proto::script::Script;
+
+use super::logged::Logged;
+use super::random::Random;
+use super::reading::{facts, subject};
+use super::words::Opening;
+use super::{Load, Way};
+
+/// What judging remembers.
+pub(super) struct Judging {
+    /// Counts every change of what is in force: flows of an earlier one are judged again.
+    revision: u64,
+    pub(super) flows: Flows,
+    /// What the flow rules have said, where that cannot change from packet to packet.
+    verdicts: Verdicts<Each>,
+    random: Random,
+    logged: Logged,
+}
+
+/// The rules for both directions; none where the policy does not know both nodes.
+#[derive(Default)]
+pub(super) struct Pairs {
+    out: Option<Pair>,
+    inward: Option<Pair>,
+}
+
+impl Pairs {
+    pub(super) fn new(rules: &Rules, own: &Arc<str>, peer: &Arc<str>) -> Self {
+        Self { out: rules.pair(Direction::Out, own, peer), inward: rules.pair(Direction::In, own, peer) }
+    }
+
+    /// Those of a script: it knows no names.
+    pub(super) fn of_script(script: &Script) -> Self {
+        let pair = |direction| Some(Pair::of_script(direction, script));
+        Self { out: pair(Direction::Out), inward: pair(Direction::In) }
+    }
+
+    const fn of(&self, direction: Direction) -> Option<&Pair> {
+        match direction {
+            Direction::Out => self.out.as_ref(),
+            Direction::In => self.inward.as_ref(),
+        }
+    }
+}
+
+/// A packet that is judged.
+pub(super) struct One {
+    pub(super) direction: Direction,
+    pub(super) peer: PeerId,
+    pub(super) headers: Headers,
+    subject: Subject,
+    pub(super) now: Now,
+}
+
+impl One {
+    pub(super) fn read(
+        direction: Direction,
+        peer: PeerId,
+        load: Load<'_>,
+        now: Now,
+    ) -> Result<Self, Discard> {
+        let headers = packet::parse(load.packet)?;
+        Ok(Self { direction, peer, headers, subject: subject(&headers, load.packet), now })
+    }
+}
+
+/// Between whom it goes.
+pub(super) struct Between<'a> {
+    pub(super) pairs: &'a Pairs,
+    /// The peer of that name.
+    pub(super) called: &'a dyn Fn(&str) -> Option<PeerId>,
+}
+
+/// What the flow rules say of one packet.
+#[derive(Clone, Copy)]
+enum Each {
+    /// It passes, on this way.
+    Passes(Way),
+    /// It passes, on this way, and what follows has to be known by it.
+    Begins(Way),
+    /// They leave it to the rest of the policy; where that lets it pass, it goes this way.
+    Open(Way),
+}
+
+impl Each {
+    /// Whether it is all that there is to say about such packets.
+    const fn is_simple(self) -> bool {
+        matches!(self, Self::Passes(Way { copy: None, .. }) | Self::Open(Way { copy: None, .. }))
+    }
+}
+
+/// Why a packet does not pass.
+pub(super) enum No {
+    /// A rule drops or forbids it.
+    Rule(RuleRef),
+    /// It follows from nothing that passed, and may not begin: how what it belongs to began, where that was asked, and whether
+    /// that is news.
+    Flow(Refusal, News, Option<(Direction, Opening)>),
+    /// For another reason.
+    Reason(Discard),
+}
+
+impl Judging {
+    pub(super) fn new(seed: u128) -> Self {
+        let mut flows = Flows::new(Limits::default(), seed);
+        flows.rules_changed(1);
+        Self {
+            revision: 1,
+            flows,
+            verdicts: Verdicts::new(VERDICTS, seed.rotate_left(64)),
+            random: Random::new(seed),
+            logged: Logged::default(),
+        }
+    }
+
+    /// Other rules hold: every flow is judged again with its next packet.
+    pub(super) fn rules_changed(&mut self) {
+        self.revision += 1;
+        self.flows.rules_changed(self.revision);
+    }
+
+    /// Whether the packet may pass, and which way.
+    pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
+        match self.each(one, load, between)? {
+            Each::Passes(way) => Ok(way),
+            Each::Begins(way) => {
+                // Where no flow can hold it, what follows stays behind.
+                let allow = |_: &Question| Answer::Allow;
+                let _ = self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, allow);
+                Ok(way)
+            }
+            Each::Open(way) => self.must_follow(one, between.pairs).map(|()| way),
+        }
+    }
+
+    /// What the flow rules say of this one packet. A later fragment follows its first.
+    fn each(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Each, No> {
+        let pair = between.pairs.of(one.direction);
+        let Some(pair) = pair.filter(|pair| pair.has_flow_rules() && !one.headers.fragment.is_later()) else {
+            return Ok(Each::Open(Way::default()));
+        };
+        let number = one.peer.number();
+        if let Some(said) = self.verdicts.get(one.direction, number, &one.subject, self.revision) {
+            return Ok(said);
+        }
+        let facts = self.facts(one, load, pair, between.pairs);
+        let judgement = judge_all(pair, &facts, load);
+        if let Some(act) = judgement.log {
+            self.logged.note(&act.rule, &one.headers, one.now);
+        }
+        let said = conclude(pair, &facts, &judgement, between, one)?;
+        if judgement.steady && judgement.log.is_none() && said.is_simple() {
+            self.verdicts.put(one.direction, number, &one.subject, self.revision, said);
+        }
+        Ok(said)
+    }
+
+    /// What the flow rules may ask about a packet.
+    fn facts(&mut self, one: &One, load: Load<'_>, pair: &Pair, pairs: &Pairs) -> Packet {
+        let mut facts = facts(&one.headers, load.packet, load.lengths.0);
+        if pair.wants().established {
+            let number = one.peer.number();
+            let ask = |question: &Question| answer(pairs, question);
+            self.flows.review(one.direction, number, &one.subject, one.now, ask);
+            facts.established = self.flows.knows(one.direction, number, &one.subject, one.now);
+        }
+        if pair.wants().random {
+            facts.random = self.random.next();
+        }
+        facts
+    }
+
+    /// It belongs to a flow that the rules have let begin, or they let it begin one.
+    fn must_follow(&mut self, one: &One, pairs: &Pairs) -> Result<(), No> {
+        let mut opening = None;
+        let ask = |question: &Question| {
+            opening = Some((question.direction, Opening::of(question)));
+            answer(pairs, question)
+        };
+        match self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, ask) {
+            Verdict::Pass(_) => Ok(()),
+            Verdict::Deny(refusal, news) => Err(No::Flow(refusal, news, opening)),
+        }
+    }
+}
+
+/// What becomes of a packet that was judged.
+fn conclude(
+    pair: &Pair,
+    facts: &Packet,
+    judgement: &Judgement<'_>,
+    between: &Between<'_>,
+    one: &One,
+) -> Result<Each, No> {
+    let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(one.direction, tee))));
+    let rule = || judgement.by.map_or(No::Reason(Discard::Denied), |act| No::Rule(act.rule.clone()));
+    let detour = match judgement.outcome {
+        Outcome::Drop => return Err(rule()),
+        Outcome::NoMatch => return Ok(Each::Open(Way { copy, detour: None })),
+        Outcome::Accept => None,
+        // Where the node that it should go through is no peer of ours, it goes nowhere.
+        Outcome::Redirect(to) => Some((between.called)(to).ok_or(No::Reason(Discard::NoRoute))?),
+    };
+    if let Some(forbid) = pair.forbids(facts) {
+        return Err(No::Rule(forbid.clone()));
+    }
+    let way = Way { copy, detour };
+    if pair.wants().established || matches!(one.headers.fragment, Fragment::First { .. }) {
+        return Ok(Each::Begins(way));
+    }
+    Ok(Each::Passes(way))
+}
+
+fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
+    CopyOrder {
+        judged: if direction == Direction::Out { Judged::Outbound } else { Judged::Inbound },
+        kind: if tee.is_watch { CopyKind::Watch } else { CopyKind::Tee },
+        length: tee.length,
+    }
+}
+
+/// What the rules say about how a flow began.
+fn answer(pairs: &Pairs, question: &Question) -> Answer {
+    let Some(pair) = pairs.of(question.direction) else { return Answer::Deny };
+    let allows = Opening::of(question).packets().any(|packet| pair.allows(&packet));
+    if allows { Answer::Allow } else { Answer::Deny }
+}
+
+/// Judges the first and the last packet of a load: those between are like the first. Where they are told apart, none passes.
+fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p> {
+    let judge = |facts: &Packet| pair.each(facts).expect("the pair has flow rules");
+    if !load.is_several() {
+        return judge(facts);
+    }
+    let last = judge(&Packet { size: load.lengths.1, ..*facts });
+    if last.steady {
+        return last;
+    }
+    // FIN and PSH are of the last one only.
+    let first = judge(&Packet { tcp_flags: facts.tcp_flags & !0b1001, ..*facts });
+    if first.outcome == last.outcome { first } else { Judgement { outcome: Outcome::Drop, ..first } }
+}
+
+/// Flows whose verdict is kept: a megabyte or so.
+const VERDICTS: usize = 8_192;
