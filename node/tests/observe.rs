@@ -5,8 +5,9 @@
 //! ```
 #![expect(clippy::disallowed_methods, reason = "the test has files and a socket of its own")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -253,6 +254,53 @@ fn as_json_it_is_a_line_of_text_a_packet() {
     let said = ["from", "judged", "kind"].map(|key| line[key].as_str().expect("text"));
     assert_eq!(said, ["alpha", "in", "watch"]);
     assert_eq!((line["length"].as_u64(), line["bytes"].as_str().map(str::len)), (Some(100), Some(80)));
+}
+
+/// Whoever asks and then does not read.
+fn ask_by_hand(beta: &Beta) -> BufReader<UnixStream> {
+    let mut stream = UnixStream::connect(beta.dir.path().join("control.sock")).expect("beta listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    stream.write_all(b"{\"command\":\"observe\"}\n").expect("beta reads");
+    let mut reader = BufReader::new(stream);
+    assert_eq!(line(&mut reader)["observing"], "beta");
+    reader
+}
+
+fn line(from: &mut impl BufRead) -> Value {
+    let mut line = String::new();
+    from.read_line(&mut line).expect("text");
+    serde_json::from_str(&line).expect("JSON")
+}
+
+#[test]
+fn a_slow_observer_misses_packets_and_is_told_how_many() {
+    let beta = Beta::start();
+    let mut alpha = Alpha::connect(&beta);
+    let mut slow = ask_by_hand(&beta);
+    let copies = || beta.status()["copies"].clone();
+    let number = |of: &Value, key: &str| of[key].as_u64().expect("a number");
+    while number(&copies(), "dropped") == 0 {
+        (0..500).for_each(|_| alpha.copy(&packet(1)));
+    }
+    let (mut before, mut seen) = (Value::Null, copies());
+    while before != seen {
+        // Some may be on their way still.
+        (before, seen) = (seen, copies());
+    }
+    let mut lost = Value::Null;
+    for _ in 0..number(&seen, "received") - number(&seen, "dropped") {
+        lost = line(&mut slow)["lost"].take();
+        if !lost.is_null() {
+            break;
+        }
+    }
+    while lost.is_null() {
+        // It is told with the next packet that it gets.
+        alpha.copy(&packet(2));
+        lost = line(&mut slow)["lost"].take();
+    }
+    assert_eq!(lost.as_u64(), Some(number(&copies(), "dropped")));
+    assert_eq!(line(&mut slow)["from"], "alpha", "and it goes on");
 }
 
 #[test]
