@@ -61,8 +61,7 @@ impl Node {
 
     /// A peer has sent the first bytes of a packet, for whoever observes here.
     pub(super) fn copied(&mut self, peer: PeerId, copy: &PacketCopy<'_>, now: Now) -> Result<(), Discard> {
-        let admitted =
-            self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copy(peer, copy.bytes));
+        let admitted = self.check_ends(peer, copy.bytes).and_then(|()| self.gate.admits_copy(peer, copy));
         match (admitted, self.known(peer)) {
             (Ok(()), Some((_, from))) => {
                 self.observed.keep(&from, copy, now);
@@ -113,7 +112,7 @@ impl Node {
 
 impl Gate {
     /// Whether the rules let `peer` send us the first bytes of this packet. Its addresses have been checked.
-    fn admits_copy(&self, _peer: PeerId, _packet: &[u8]) -> Result<(), Discard> {
+    fn admits_copy(&self, _peer: PeerId, _copy: &PacketCopy<'_>) -> Result<(), Discard> {
         match self {
             Self::Shut => Err(Discard::Denied),
             Self::NoTun | Self::Open | Self::Policy(_) | Self::Script(_) => Ok(()),
