@@ -401,8 +401,7 @@ impl Node {
         now: Now,
         out: &mut impl Outbox,
     ) -> Result<(PeerId, u64), String> {
-        let known = self.peers.iter().find(|peer| &*peer.name == name);
-        let peer = known.ok_or_else(|| self.unknown(name))?.id;
+        let peer = self.peer_named(name).ok_or_else(|| self.unknown(name))?;
         self.next_echo = self.next_echo.wrapping_add(1);
         let sent = self.device.send_echo(peer, self.next_echo, size, now, out);
         sent.map_err(|reason| format!("nothing was sent to {name}: {}", reason.name()))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::{PublicKey as TheirPublic, StaticSecret};
-use lockgate_proto::device::{Content, Device, Event, PeerConfig, PeerId};
+use lockgate_proto::device::{Content, CopyKind, CopyOrder, Device, Event, Judged, PeerConfig, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::{PresharedKey, PrivateKey, PublicKey};
@@ -330,6 +330,20 @@ fn a_link_frame_is_dropped_by_a_plain_wireguard() {
     pair.ours.send_link(pair.peer, b"for a broker", pair.now, &mut pair.out).unwrap();
     pair.settle(Vec::new());
     assert_eq!((pair.at_theirs.len(), pair.their_errors), (0, 1));
+    pair.assert_talks();
+}
+
+#[test]
+fn copies_and_detours_are_dropped_by_a_plain_wireguard() {
+    let mut pair = Pair::new(None, None);
+    pair.ours.begin_handshake(pair.peer, pair.now, &mut pair.out).unwrap();
+    pair.settle(Vec::new());
+    let packet = packet(40);
+    let order = CopyOrder { judged: Judged::Outbound, kind: CopyKind::Tee, length: u16::MAX };
+    pair.ours.send_copy(pair.peer, order, &packet, pair.now, &mut pair.out).unwrap();
+    pair.ours.send_detour(pair.peer, Judged::Outbound, &packet, pair.now, &mut pair.out).unwrap();
+    pair.settle(Vec::new());
+    assert_eq!((pair.at_theirs.len(), pair.their_errors), (0, 2));
     pair.assert_talks();
 }
 

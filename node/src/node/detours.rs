@@ -16,6 +16,11 @@ use lockgate_proto::parcel::Parcel;
 use super::Node;
 
 impl Node {
+    /// The peer of this name.
+    pub fn peer_named(&self, name: &str) -> Option<PeerId> {
+        self.peers.iter().find(|peer| &*peer.name == name).map(|peer| peer.id)
+    }
+
     /// Sends copies of `packets` to the observers of a peer. `packet` is what was judged: the packet itself, or the super-packet.
     ///
     /// # Errors

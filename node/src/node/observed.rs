@@ -192,7 +192,7 @@ mod tests {
         let (mut observed, from) = (Observed::default(), "alpha".into());
         observed.set_observers(1);
         for _ in 0..100 {
-            observed.keep(&from, &copy(&[7; 60_000]), NOW);
+            observed.keep(&from, &copy(&vec![7; 60_000]), NOW);
         }
         let fit = BYTES / 60_000;
         assert_eq!((observed.waiting.len(), observed.held), (fit, fit * 60_000));
