@@ -22,7 +22,7 @@ pub use fold::Known;
 pub use judge::{Judgement, Outcome, Tee};
 pub use may::Bounds;
 pub use sets::{Net, NetSet, PortSet};
-pub use subject::{Direction, Message, Packet, Parties, Recognised, Subject, Topic};
+pub use subject::{Direction, EndSocket, Message, Packet, Parties, Recognised, Subject, Topic};
 pub use who::{NodeTags, TagExpr, Term};
 
 use alloc::boxed::Box;
