@@ -279,3 +279,6 @@ const OPENING: u64 = 30_000;
 const OPEN: u64 = 7_440_000;
 const CLOSING: u64 = 60_000;
 const RESET: u64 = 10_000;
+
+#[cfg(test)]
+mod tests;

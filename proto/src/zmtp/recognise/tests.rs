@@ -297,7 +297,7 @@ fn more_than_is_kept_without_a_decision_is_never_told() {
     }
     assert_eq!((wire.recognised(), at), (Recognised::Untold, Recogniser::KEPT + 1));
     let mut wire = Wire::new();
-    wire.data(Opener, 0, &[&null("SUB")[..], &[0; 64 * 1024]].concat()).must_fit();
+    wire.data(Opener, 0, &[&null("SUB")[..], &vec![0; 64 * 1024]].concat()).must_fit();
     assert_eq!(
         (wire.recognised(), wire.is_decided()),
         (Recognised::Untold, true),
