@@ -7,6 +7,8 @@
 //! The meaning of every entry that ZeroTier has too is ZeroTier's (commit 36b4659f77bc of its sources), for what an IP
 //! tunnel can carry and with tags that are always known on both sides.
 
+#[cfg(test)]
+mod doubt;
 mod facts;
 mod fold;
 mod judge;
