@@ -24,10 +24,12 @@ mod key;
 mod knows;
 mod notes;
 mod shares;
+mod speakers;
 mod subject;
 mod table;
 mod verdicts;
 
+pub use speakers::{Seen, Speakers};
 pub use subject::{
     Answer, Direction, Fragment, News, Question, Quoted, QuotedTransport, Refusal, Standing, Subject,
     TcpFlags, Transport, Verdict,

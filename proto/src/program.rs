@@ -7,6 +7,8 @@
 //! The meaning of every entry that ZeroTier has too is ZeroTier's (commit 36b4659f77bc of its sources), for what an IP
 //! tunnel can carry and with tags that are always known on both sides.
 
+#[cfg(test)]
+mod doubt;
 mod facts;
 mod fold;
 mod judge;
@@ -22,7 +24,7 @@ pub use fold::Known;
 pub use judge::{Judgement, Outcome, Tee};
 pub use may::Bounds;
 pub use sets::{Net, NetSet, PortSet};
-pub use subject::{Direction, Message, Packet, Parties, Recognised, Subject, Topic};
+pub use subject::{Direction, EndSocket, Message, Packet, Parties, Recognised, Subject, Topic};
 pub use who::{NodeTags, TagExpr, Term};
 
 use alloc::boxed::Box;

@@ -10,6 +10,7 @@ mod fault;
 mod frame;
 mod handshake;
 mod hello;
+mod recognise;
 mod scanner;
 mod socket;
 
@@ -17,6 +18,7 @@ pub use command::{Command, encode_cancel, encode_error, encode_ping, encode_pong
 pub use fault::Fault;
 pub use handshake::{Handshake, Progress};
 pub use hello::Hello;
+pub use recognise::{End, EndSocket, Fit, Recognised, Recogniser, Segment};
 pub use scanner::{CommandVerdict, Counts, Judge, Limits, PartVerdict, Scanned, Scanner, Verdict};
 pub use socket::SocketType;
 

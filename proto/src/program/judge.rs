@@ -4,8 +4,8 @@ use alloc::sync::Arc;
 
 use super::facts::{IPV4, IPV6};
 use super::{
-    Act, Action, Characteristics, Direction, Entry, Join, List, Message, Packet, Parties, Recognised, Sense,
-    Subject, TagTest, Test, Topic, ZmqTest, ZmtpTest,
+    Act, Action, Characteristics, Direction, EndSocket, Entry, Join, List, Message, Packet, Parties,
+    Recognised, Sense, Subject, TagTest, Test, Topic, ZmqTest, ZmtpTest,
 };
 
 /// What a list says.
@@ -62,6 +62,8 @@ pub(super) enum Truth {
     No,
     /// Not known yet.
     Maybe,
+    /// It will never be known.
+    Doubt,
     /// It does not apply: false, also after `not`.
     Never,
     /// True, also after `not` (upstream's `icmp` without a code).
@@ -100,7 +102,7 @@ impl Truth {
     pub(super) fn under(self, sense: Sense) -> Holds {
         match (self, sense) {
             (Self::Always, _) | (Self::Yes, Sense::Plain) | (Self::No, Sense::Not) => Holds::Yes,
-            (Self::Maybe, _) => Holds::Maybe,
+            (Self::Maybe | Self::Doubt, _) => Holds::Maybe,
             _ => Holds::No,
         }
     }
@@ -120,6 +122,8 @@ struct Pass<'l> {
     detoured: bool,
     steady: bool,
     undecided: bool,
+    /// Something was asked in this rule that will never be known.
+    doubtful: bool,
     unreadable: bool,
 }
 
@@ -135,6 +139,7 @@ impl List {
             detoured: false,
             steady: true,
             undecided: false,
+            doubtful: false,
             unreadable: false,
         };
         let mut at = 0;
@@ -173,6 +178,7 @@ impl<'l> Pass<'l> {
             self.unreadable = true;
             return;
         }
+        self.doubtful |= truth == Truth::Doubt;
         self.holds = self.holds.join(join, truth.under(sense));
     }
 
@@ -198,6 +204,9 @@ impl<'l> Pass<'l> {
         }
         let holds = core::mem::replace(&mut self.holds, Holds::Yes);
         self.depth = 0;
+        if core::mem::take(&mut self.doubtful) && holds == Holds::Maybe {
+            return self.refuse_in_doubt(&act.action);
+        }
         self.undecided |= holds == Holds::Maybe;
         match (holds, &act.action) {
             (Holds::No, Action::Tee(copy) | Action::Watch(copy)) => self.skip(&copy.to, parties),
@@ -233,6 +242,14 @@ impl<'l> Pass<'l> {
             },
         }
         None
+    }
+
+    /// A rule of which nobody will ever know whether it holds: it lets nothing pass, and what might have stopped the
+    /// packet does.
+    fn refuse_in_doubt(&mut self, action: &Action) -> Option<Outcome<'l>> {
+        let stops = matches!(action, Action::Drop | Action::Break | Action::Redirect(_));
+        self.unreadable |= stops;
+        stops.then_some(Outcome::Drop)
     }
 
     /// A rule that sends to another node, and does not hold: where that node is this one, what an earlier node sent
@@ -457,6 +474,7 @@ impl ZmtpTest {
         }
         let (spoken, sockets) = match packet.spoken {
             Recognised::Undecided => return Truth::Maybe,
+            Recognised::Untold => return Truth::Doubt,
             Recognised::Other => return if *self == Self::Spoken { Truth::No } else { Truth::Never },
             Recognised::Zmtp { mechanism, sockets } => (mechanism, sockets),
         };
@@ -466,8 +484,9 @@ impl ZmtpTest {
                 let len = spoken.iter().position(|byte| *byte == 0).unwrap_or(spoken.len());
                 is(spoken[..len] == *name.as_bytes())
             }
-            Self::SocketType(wanted) if sockets.contains(&Some(*wanted)) => Truth::Yes,
-            Self::SocketType(_) if sockets.contains(&None) => Truth::Maybe,
+            Self::SocketType(wanted) if sockets.contains(&EndSocket::Is(*wanted)) => Truth::Yes,
+            Self::SocketType(_) if sockets.contains(&EndSocket::Hidden) => Truth::Doubt,
+            Self::SocketType(_) if sockets.contains(&EndSocket::Pending) => Truth::Maybe,
             Self::SocketType(_) => Truth::No,
         }
     }

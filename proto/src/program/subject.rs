@@ -5,6 +5,8 @@ use core::net::IpAddr;
 use super::NodeTags;
 use crate::zmtp::SocketType;
 
+pub use crate::zmtp::{EndSocket, Recognised};
+
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -66,23 +68,6 @@ pub struct Packet {
     /// Whether it can be read as far as its own header says that there is something to read. What cannot is refused
     /// where a rule asks for it; a packet that is judged exactly as ZeroTier would counts as readable always.
     pub readable: bool,
-}
-
-/// What a TCP flow speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Recognised {
-    /// Not known yet: a test about it may come out either way.
-    #[default]
-    Undecided,
-    /// It is not ZMTP.
-    Other,
-    /// ZMTP.
-    Zmtp {
-        /// The mechanism of its greetings: 20 bytes padded with zeros.
-        mechanism: [u8; 20],
-        /// The socket types of the end that opened the connection and of the other; `None` where it is not known yet or cannot be seen.
-        sockets: [Option<SocketType>; 2],
-    },
 }
 
 /// A message, or a connection of an application to a service.

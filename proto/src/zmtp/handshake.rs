@@ -12,11 +12,11 @@ use super::frame::{Header, encode_header};
 use super::{Fault, Hello, MAX_HANDSHAKE_COMMAND, Mechanism, SocketType, Version};
 
 /// `FF`, eight bytes of padding, `7F`.
-const SIGNATURE: usize = 10;
+pub(super) const SIGNATURE: usize = 10;
 /// A 3.x greeting after its version byte: minor, mechanism, as-server, filler.
-const REST: usize = 1 + 20 + 1 + 31;
+pub(super) const REST: usize = 1 + 20 + 1 + 31;
 /// The revision that we announce: 3.x.
-const REVISION: u8 = 3;
+pub(super) const REVISION: u8 = 3;
 /// The minor version that we announce.
 const MINOR: u8 = 1;
 

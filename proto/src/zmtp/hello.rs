@@ -117,14 +117,14 @@ impl Hello {
 }
 
 /// What READY's properties say about the two names that we understand.
-struct Ready<'a> {
-    socket_type: SocketType,
+pub(super) struct Ready<'a> {
+    pub(super) socket_type: SocketType,
     identity: &'a [u8],
 }
 
 impl<'a> Ready<'a> {
     /// Names are case-insensitive; the two known ones may stand once only, lest two readers believe two things.
-    fn parse(mut rest: &'a [u8]) -> Result<Ready<'a>, Fault> {
+    pub(super) fn parse(mut rest: &'a [u8]) -> Result<Ready<'a>, Fault> {
         let (mut socket_type, mut identity) = (None, None);
         while !rest.is_empty() {
             let (name, value, after) = split_property(rest).ok_or(Fault::Ready)?;
