@@ -37,7 +37,7 @@ use link::{Link, MONITOR};
 use network::{Network, UDP};
 use news::News;
 use pings::Ping;
-pub use policy::{Fresh, Reload, Which};
+pub use policy::{Fresh, Reader, Reload, Which};
 use stopping::Stopping;
 
 /// The first listener's token.

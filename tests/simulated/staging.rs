@@ -50,10 +50,10 @@ fn a_staged_candidate_changes_nothing_and_every_difference_is_counted() {
     for host in [NORTH, SOUTH, EAST] {
         stage(&mut world, host, &candidate);
     }
-    let jobs_open = (("open", "jobs".to_owned(), "denied"), 1);
+    let jobs_open = ("open", "jobs".to_owned(), "denied");
     assert_eq!(
-        noted(&world, NORTH).into_iter().collect::<Vec<_>>(),
-        [jobs_open.clone()],
+        noted(&world, NORTH),
+        BTreeMap::from([(jobs_open.clone(), 1)]),
         "what is open is judged at once"
     );
     world.run(15 * SECOND);
@@ -62,7 +62,7 @@ fn a_staged_candidate_changes_nothing_and_every_difference_is_counted() {
         assert_eq!(with.received, without.received, "application {app}");
     }
     let north = noted(&world, NORTH);
-    assert_eq!(north.get(&jobs_open.0), Some(&1), "an opening is noted once: {north:?}");
+    assert_eq!(north.get(&jobs_open), Some(&1), "an opening is noted once: {north:?}");
     let published = north[&("publish", "tele".to_owned(), "denied")];
     assert!(published >= 100, "{north:?}");
     let received = world.apps[SUB].received;
