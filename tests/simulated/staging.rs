@@ -65,10 +65,11 @@ fn a_staged_candidate_changes_nothing_and_every_difference_is_counted() {
     assert_eq!(north.get(&jobs_open), Some(&1), "an opening is noted once: {north:?}");
     let published = north[&("publish", "tele".to_owned(), "denied")];
     assert!(published >= 100, "{north:?}");
+    // Half of what arrives is temp.2, of which the candidate is shown enough to know that it may pass.
     let received = world.apps[SUB].received;
     assert!(
-        published <= received,
-        "{published} noted since the fifth second, {received} received since the first"
+        2 * published <= received,
+        "{published} noted since the fifth second, {received} received in all"
     );
     assert!(
         noted(&world, SOUTH).contains_key(&("publish", "tele".to_owned(), "denied")),
