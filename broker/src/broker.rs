@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::{Denial as Judgement, Rules, Staged};
+use lockgate_proto::rules::{Denial as Judgement, Rules};
 
 use crate::apps::{AppId, Apps};
 use crate::connections::flow::Outcome;
@@ -192,10 +192,9 @@ impl Broker {
     }
 
     /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on. A staged
-    /// candidate stays, and is compared with the new rules from nought.
+    /// candidate stays, and is compared with the new rules from now on.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
         self.desk.rules = rules;
-        self.desk.staged = self.desk.staged.take().map(|staged| Staged::new(staged.rules));
         self.desk.foreign.forget();
         self.check_offers(now);
         // Rates may have changed; each starts full again.
