@@ -151,6 +151,27 @@ fn a_reload_keeps_the_candidate_and_compares_it_anew() {
 }
 
 #[test]
+fn a_capability_that_begins_or_ends_keeps_what_was_counted() {
+    let mut world = fixture::trio(37);
+    fixture::applications(&mut world);
+    world.run(5 * SECOND);
+    stage(&mut world, NORTH, &without_jobs());
+    let jobs_open = ("open", "jobs".to_owned(), "denied");
+    for policy in [&*without_jobs(), POLICY] {
+        let now = world.hosts[NORTH].now(world.now).instant;
+        world.hosts[NORTH].node.broker().update_candidate(rules(policy), now);
+        assert_eq!(noted(&world, NORTH)[&jobs_open], 2, "once when staged, once when it changed");
+    }
+    let now = world.hosts[NORTH].now(world.now).instant;
+    let host = &mut world.hosts[NORTH];
+    host.node.broker().update_rules(rules(&without_jobs()), now, &mut host.pipes);
+    let noted = noted(&world, NORTH);
+    assert_eq!(noted[&jobs_open], 2, "{noted:?}");
+    assert_eq!(noted[&("open", "jobs".to_owned(), "allowed")], 1, "{noted:?}");
+    world.conclude(20 * SECOND);
+}
+
+#[test]
 fn a_node_that_may_not_host_what_it_offers_is_told_of_and_serves_nobody() {
     let mut world = fixture::trio(36);
     fixture::applications(&mut world);

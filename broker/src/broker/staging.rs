@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lockgate_proto::now::Moment;
-use lockgate_proto::rules::{Difference, Differences, Rules, Staged};
+use lockgate_proto::rules::{Difference, Rules, Staged};
 
 use super::Broker;
 use crate::connections::Phase;
@@ -22,13 +22,6 @@ impl Broker {
         if let Some(staged) = &mut self.desk.staged {
             staged.rules = rules;
             self.compare_open(now);
-        }
-    }
-
-    /// Begins to count differences from nought.
-    pub fn forget_differences(&mut self) {
-        if let Some(staged) = &mut self.desk.staged {
-            staged.differences = Differences::default();
         }
     }
 

@@ -23,7 +23,6 @@ impl Node {
     /// Other rules hold from now on, for messages and packets. A staged candidate stays, and is compared with these from
     /// nought.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
-        self.broker.forget_differences();
         self.gate.replace_rules(rules.clone());
         self.broker.replace_rules(rules, now.instant, apps);
     }
