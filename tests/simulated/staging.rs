@@ -12,8 +12,8 @@ use crate::world::host::rules;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn stage(world: &mut World, host: usize, policy: &str) {
-    let now = world.hosts[host].now(world.now).instant;
-    world.hosts[host].node.broker().stage(Some(rules(policy)), now);
+    let now = world.hosts[host].now(world.now);
+    world.hosts[host].node.stage(rules(policy), now);
 }
 
 /// What differs at a host: how often each (act, service, change) was noted.
