@@ -194,8 +194,14 @@ impl Broker {
     /// Puts other rules in force. Every open connection is judged again, and ended where it may not go on. A staged
     /// candidate stays, and is compared with the new rules from nought.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
-        self.desk.rules = rules;
         self.desk.staged = self.desk.staged.take().map(|staged| Staged::new(staged.rules));
+        self.update_rules(rules, now, apps);
+    }
+
+    /// The rules in force as they are from now on (a capability began or ended): the same, but that what a candidate
+    /// differed in so far is kept.
+    pub fn update_rules(&mut self, rules: Arc<Rules>, now: Moment, apps: &mut impl Apps) {
+        self.desk.rules = rules;
         self.desk.foreign.forget();
         self.check_offers(now);
         // Rates may have changed; each starts full again.

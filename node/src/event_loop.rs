@@ -39,7 +39,7 @@ use network::{Network, UDP};
 use news::News;
 use observers::Observers;
 use pings::Ping;
-pub use policy::{Fresh, Reload, Which};
+pub use policy::{Fresh, Reader, Reload, Which};
 use stopping::Stopping;
 
 /// The first listener's token.

@@ -196,7 +196,7 @@ fn a_path_is_the_clients_and_the_configured_file_is_the_usual_candidate() {
     put(&bridge.nodes.dir.path().join("next.toml"), &in_force(&bridge));
     let mut command = lockgate_command();
     command.args(["policy", "stage", "next.toml", "-c", "alpha.toml"]).current_dir(bridge.nodes.dir.path());
-    assert!(command.status().expect("lockgate runs").success());
+    assert!(command.output().expect("lockgate runs").status.success());
     let file = |node| staged(node)["file"].as_str().expect("staged").to_owned();
     assert!(Path::new(&file(alpha)).is_absolute() && file(alpha).ends_with("/next.toml"));
     let said = fine(alpha, &["stage"]);
@@ -204,6 +204,17 @@ fn a_path_is_the_clients_and_the_configured_file_is_the_usual_candidate() {
     assert_eq!(file(alpha), text(&policy_file(&bridge)));
     let said = fine(alpha, &["promote"]);
     assert!(said.contains("reads") && said.contains("again as it is then"), "{said}");
+}
+
+#[test]
+fn what_a_candidate_would_take_from_this_node_is_said_before_it_is_promoted() {
+    let bridge = Bridge::tcp("command", "rep", "");
+    let candidate = bridge.nodes.dir.path().join("candidate.toml");
+    put(&candidate, &in_force(&bridge).replace("hosted-by = \"role=edge\"", "hosted-by = \"role=centre\""));
+    let said = fine(&bridge.nodes.alpha, &["stage", text(&candidate)]);
+    assert!(said.contains("warning: ") && said.contains("node alpha may not host command"), "{said}");
+    let foreign = bridge.nodes.alpha.status()["foreign_offers"].clone();
+    assert_eq!(foreign["noticed"], 0, "a candidate decides nothing: {foreign}");
 }
 
 #[test]
@@ -221,7 +232,6 @@ fn a_reload_keeps_the_candidate_and_says_so() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the test takes the file away")]
 fn a_bad_or_deleted_policy_file_changes_nothing_and_status_says_since_when() {
     let (bridge, publisher, subscriber, _) = in_use();
     let alpha = &bridge.nodes.alpha;

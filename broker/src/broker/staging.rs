@@ -14,6 +14,19 @@ impl Broker {
     /// is judged under it at once.
     pub fn stage(&mut self, candidate: Option<Arc<Rules>>, now: Moment) {
         self.desk.staged = candidate.map(Staged::new);
+        self.compare_open(now);
+    }
+
+    /// The staged candidate as it is from now on (a capability of it began or ended); what differed so far is kept.
+    pub fn update_candidate(&mut self, rules: Arc<Rules>, now: Moment) {
+        if let Some(staged) = &mut self.desk.staged {
+            staged.rules = rules;
+            self.compare_open(now);
+        }
+    }
+
+    /// Judges what is open under the candidate.
+    fn compare_open(&mut self, now: Moment) {
         for connection in self.connections.values_mut() {
             let (Phase::Open(flow), Some(other)) = (&mut connection.phase, connection.link) else { continue };
             let role = connection.role;

@@ -32,9 +32,12 @@ pub struct Fresh {
 pub struct Reload {
     /// The file that the configuration names.
     pub file: Option<PathBuf>,
-    /// Reads one; or says every mistake in words.
-    pub read: Box<dyn FnMut(Which<'_>) -> Result<Fresh, String> + Send>,
+    /// Reads one.
+    pub read: Reader,
 }
+
+/// Reads a policy, or says every mistake in words.
+pub type Reader = Box<dyn FnMut(Which<'_>) -> Result<Fresh, String> + Send>;
 
 impl EventLoop {
     /// Reads the file again, as after SIGHUP. What cannot be used changes nothing.
