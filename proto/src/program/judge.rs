@@ -294,6 +294,7 @@ impl Test {
             (Self::From(term), _) => is(term.matches(parties.source, parties.source_tags)),
             (Self::To(term), _) => is(term.matches(parties.destination, parties.destination_tags)),
             (Self::Tag { how, tag, value }, _) => tags(*how, *tag, *value, parties),
+            (Self::Characteristics(wanted), Subject::Message(_)) if wanted & OF_MESSAGES == 0 => Truth::Never,
             (Self::Characteristics(wanted), subject) => is(characteristics(parties, subject) & wanted != 0),
             (Self::Vlan(..) | Self::SourceMac(_) | Self::DestinationMac(_), _) => Truth::Never,
             (Self::Random(most), Subject::Packet(packet)) => is(packet.random <= *most),
@@ -445,3 +446,5 @@ impl ZmtpTest {
 }
 
 const TCP: u8 = 6;
+/// The characteristics that a message has too: `not chr tcp_syn` says nothing about it.
+const OF_MESSAGES: u64 = Characteristics::INBOUND | Characteristics::IP_AUTHENTICATED;
