@@ -90,9 +90,8 @@ fn cases() -> Vec<Case> {
         let text = |key: &str| case[key].as_str().expect("text").to_owned();
         let values = |key: &str| {
             let values = case[key].as_object().expect("tags").iter();
-            let mut values: Vec<(u32, u32)> = values
-                .map(|(tag, value)| (tag.parse().expect("a tag's number"), number(value)))
-                .collect();
+            let mut values: Vec<(u32, u32)> =
+                values.map(|(tag, value)| (tag.parse().expect("a tag's number"), number(value))).collect();
             values.sort_unstable();
             values
         };
