@@ -1,11 +1,14 @@
 //! What ZeroTier's own compiler and packet filter made of scripts and packets (`zerotier/README.md`), and what we make of them.
 
+mod cli;
+mod divergences;
 mod upstream;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lockgate_proto::program::{Direction, List, NodeTags, Outcome, Parties, Subject, packet_facts};
+use lockgate_proto::script::{Dialect, Options, Script, ScriptMistake};
 use serde_json::Value;
 
 /// A line of `verdicts.jsonl`.
@@ -50,24 +53,96 @@ fn the_engine_judges_what_upstream_compiled_as_upstream_judges_it() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+#[test]
+fn every_script_compiles_or_is_refused_where_upstream_or_the_list_of_divergences_says() {
+    let mut wrong = Vec::new();
+    let (mut compiled, mut refused) = (0, 0);
+    for name in names() {
+        let theirs = json(&format!("compiled/{name}.json"));
+        let ours = compile(&name, Dialect::ZeroTier);
+        let listed = divergences::REFUSED.iter().find(|(script, ..)| *script == name);
+        let line =
+            listed.map(|(_, line, _)| *line).or(theirs["error"]["line"].as_u64().map(|line| line as u32));
+        assert!(listed.is_none() || theirs["ok"] == true, "{name} is refused upstream too: no divergence");
+        match (ours, line) {
+            (Ok(script), None) => {
+                compiled += 1;
+                assert_eq!(Some(script.rules.entries().len()), entries(&theirs["config"]), "{name}");
+            }
+            (Err(mistakes), Some(line)) if mistakes[0].line == line => {
+                refused += 1;
+                assert!(!mistakes[0].problem.is_empty() && !mistakes[0].mend.is_empty(), "{name}");
+            }
+            (Ok(_), Some(line)) => wrong.push(format!("{name} compiles: not refused in line {line}")),
+            (Err(mistakes), _) => wrong.push(format!("{name} is refused: {}", mistakes[0])),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(compiled >= 30 && refused >= 40, "{compiled} compiled, {refused} refused");
+}
+
+fn entries(config: &Value) -> Option<usize> {
+    Some(config["rules"].as_array()?.len())
+}
+
+#[test]
+fn our_own_dialect_takes_what_it_lists_and_refuses_the_rest() {
+    for name in names() {
+        let theirs = json(&format!("compiled/{name}.json"));
+        let is_listed = divergences::REFUSED.iter().any(|(script, ..)| *script == name)
+            && !divergences::ZEROTIER_ONLY.contains(&name.as_str());
+        let is_ours = divergences::OURS.iter().any(|(script, _)| *script == name);
+        let ours = compile(&name, Dialect::Lockgate);
+        assert_eq!(ours.is_ok(), is_ours || (theirs["ok"] == true && !is_listed), "{name}");
+        if let (Ok(ours), Ok(theirs)) = (ours, compile(&name, Dialect::ZeroTier)) {
+            assert_eq!(ours, theirs, "{name}: a script of ZeroTier's means the same in ours");
+        }
+    }
+}
+
+#[test]
+fn the_list_of_divergences_has_reasons_for_scripts_that_exist() {
+    let names = names();
+    let refused = divergences::REFUSED.iter().map(|(name, _, reason)| (name, reason));
+    for (name, reason) in refused.chain(divergences::OURS.iter().map(|(name, reason)| (name, reason))) {
+        assert!(names.iter().any(|known| known == name), "{name}");
+        assert!(reason.split(' ').count() > 2, "{name}: {reason}");
+    }
+}
+
+#[test]
+fn every_verdict_of_a_script_that_compiles_is_upstreams() {
+    let mut scripts: BTreeMap<String, Option<Script>> = BTreeMap::new();
+    let (mut judged, mut wrong) = (0, Vec::new());
+    for case in &cases() {
+        let script = scripts
+            .entry(case.script.clone())
+            .or_insert_with(|| compile(&case.script, Dialect::ZeroTier).ok());
+        let Some(script) = script else { continue };
+        judged += 1;
+        let tags = NodeTags::new();
+        let outcome = script.judge(&parties(case, &tags), &case.held, &subject(case)).outcome;
+        let ours = match outcome {
+            Outcome::Accept => "accept",
+            Outcome::Redirect(_) => "redirect",
+            Outcome::Drop | Outcome::NoMatch => "drop",
+        };
+        if ours != case.verdict {
+            wrong.push(format!("{}: {} {}: {ours}, not {}", case.line, case.script, case.name, case.verdict));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {judged}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(judged > 4_000, "{judged}");
+}
+
+fn compile(name: &str, dialect: Dialect) -> Result<Script, Vec<ScriptMistake>> {
+    Script::compile(&read(&format!("scripts/{name}.ztr")), &Options::new(name, dialect))
+}
+
 /// The base rules, and where they decide nothing the sender's capabilities by rising id (reference 2.5, 2.6).
 fn verdict(rules: &List, capabilities: &[(u32, List)], case: &Case) -> &'static str {
     let tags = NodeTags::new();
-    let (source, destination, source_values, destination_values) = match case.direction {
-        Direction::Out => ("local", "remote", &case.local, &case.remote),
-        Direction::In => ("remote", "local", &case.remote, &case.local),
-    };
-    let parties = Parties {
-        direction: case.direction,
-        own: "local",
-        source,
-        destination,
-        source_tags: &tags,
-        destination_tags: &tags,
-        source_values,
-        destination_values,
-    };
-    let subject = Subject::Packet(packet_facts(&case.packet));
+    let (parties, subject) = (parties(case, &tags), subject(case));
     match rules.judge(&parties, &subject).outcome {
         Outcome::Accept => return "accept",
         Outcome::Redirect(_) => return "redirect",
@@ -82,6 +157,37 @@ fn verdict(rules: &List, capabilities: &[(u32, List)], case: &Case) -> &'static 
         }
     }
     "drop"
+}
+
+fn parties<'c>(case: &'c Case, tags: &'c NodeTags) -> Parties<'c> {
+    let (source, destination, source_values, destination_values) = match case.direction {
+        Direction::Out => ("local", "remote", &case.local, &case.remote),
+        Direction::In => ("remote", "local", &case.remote, &case.local),
+    };
+    Parties {
+        direction: case.direction,
+        own: "local",
+        source,
+        destination,
+        source_tags: tags,
+        destination_tags: tags,
+        source_values,
+        destination_values,
+    }
+}
+
+fn subject(case: &Case) -> Subject<'static> {
+    Subject::Packet(packet_facts(&case.packet))
+}
+
+/// The names of all scripts, sorted.
+fn names() -> Vec<String> {
+    let entries = folder().join("scripts").read_dir().expect("a folder").flatten();
+    let name = |path: PathBuf| path.file_stem().expect("a name").to_string_lossy().into_owned();
+    let mut names: Vec<String> = entries.map(|entry| name(entry.path())).collect();
+    names.sort();
+    assert!(names.len() >= 71, "{} scripts", names.len());
+    names
 }
 
 fn cases() -> Vec<Case> {
