@@ -7,7 +7,7 @@ use lockgate::config::Config;
 use lockgate_proto::discard::Discard;
 use lockgate_proto::document::Mistake;
 use lockgate_proto::policy::Policy;
-use lockgate_proto::script::Script;
+use lockgate_proto::script::{Dialect, Options, Script};
 
 /// What stands before an example of lockgate.toml that has no `[node]`.
 const NODE: &str = r#"[node]
@@ -101,7 +101,8 @@ fn every_example_of_flow_rules_compiles() {
     let text = document("policy.md");
     let examples = blocks(&text, "rules");
     for example in &examples {
-        assert!(Script::compile(example).is_ok(), "{example}\n{:#?}", Script::compile(example));
+        let compiled = Script::compile(example, &Options::new("policy.md", Dialect::Lockgate));
+        assert!(compiled.is_ok(), "{example}\n{compiled:#?}");
     }
     assert!(!examples.is_empty(), "docs/policy.md shows no flow rules: the test is blind");
 }
