@@ -1,11 +1,13 @@
 //! Packets, requests, rules and flows with every byte chosen by someone else: what the fuzzers of `fuzz/` call.
 
 mod flows;
+mod judging;
 mod packet;
 mod script;
 mod uapi;
 
 pub use flows::fuzz_flows;
+pub use judging::fuzz_judging;
 pub use packet::fuzz_packet;
 pub use script::fuzz_script;
 pub use uapi::fuzz_uapi;

@@ -130,6 +130,13 @@ pub enum Action {
     Log,
 }
 
+impl Action {
+    /// Whether it sends the packet, or a copy of it, to a node.
+    pub(crate) const fn sends(&self) -> bool {
+        matches!(self, Self::Tee(_) | Self::Watch(_) | Self::Redirect(_))
+    }
+}
+
 /// A copy for an observer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {

@@ -97,8 +97,17 @@ pub enum RulesVerb {
     /// Compile a script
     #[command(after_help = "Example:\n  lockgate rules compile --format zerotier wg0.rules")]
     Compile(RulesCompile),
-    /// Judge packets: JSON lines, or a pcap file
-    #[command(after_help = "Example:\n  lockgate rules judge cases.jsonl")]
+    /// Judge packets by a script, exactly as ZeroTier judges them
+    ///
+    /// Each line of the input is a JSON object: rules (a script's text) or script (its path); packet (hex of the IP packet);
+    /// direction (out: judged where it is sent, in: where it arrives); and where the rules ask for them local_tags and
+    /// remote_tags (of the judging node and of its peer: number or name to value; what is missing has the tag's default),
+    /// capabilities (those that the sender holds), local and remote (names of the nodes), random, established. Other keys are
+    /// ignored. Each gets a line: verdict (accept, drop, redirect) and the rule that decided, with tee and redirect where
+    /// there are some; or error and line. Exit code 1 where there was an error.
+    #[command(
+        after_help = "Example:\n  lockgate rules judge cases.jsonl\n  lockgate rules judge --rules wg0.rules --direction in capture.pcap"
+    )]
     Judge(RulesJudge),
 }
 
@@ -125,12 +134,39 @@ pub enum RulesFormat {
 /// Options of `rules judge`.
 #[derive(Debug, Args)]
 pub struct RulesJudge {
-    /// JSON lines, or a pcap file [default: JSON lines on stdin]
+    /// JSON lines, or a pcap file; - for stdin [default: stdin]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The script for the packets of a pcap file
+    /// The script for the packets of a pcap file, and for lines that name none
     #[arg(long, value_name = "SCRIPT")]
     pub rules: Option<PathBuf>,
+    /// Which way the packets of a pcap file go [default: as a cooked capture says; otherwise out]
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub direction: Option<Way>,
+    /// A tag of the judging node, for a pcap file
+    #[arg(long, value_name = "TAG=VALUE", value_parser = tag)]
+    pub local_tag: Vec<(String, u32)>,
+    /// A tag of its peer, for a pcap file
+    #[arg(long, value_name = "TAG=VALUE", value_parser = tag)]
+    pub remote_tag: Vec<(String, u32)>,
+    /// A capability that the sender holds, for a pcap file
+    #[arg(long, value_name = "ID")]
+    pub capability: Vec<u32>,
+}
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// Judged where they are sent
+    Out,
+    /// Judged where they arrive
+    In,
+}
+
+fn tag(text: &str) -> Result<(String, u32), String> {
+    let (tag, value) = text.split_once('=').ok_or("write TAG=VALUE, such as 1000=5")?;
+    let value = value.parse().map_err(|_| format!("{value} is no number of 32 bits"))?;
+    Ok((tag.to_owned(), value))
 }
 
 /// Options of `observe`.

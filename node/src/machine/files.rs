@@ -102,6 +102,17 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, FileError> {
     read(file, MOST_SECRET).map(Zeroizing::new)
 }
 
+/// Opens a file or a pipe that is read as it comes: its reader bounds what is kept.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn stream(path: &Path) -> Result<File, FileError> {
+    if std::fs::metadata(path)?.is_dir() {
+        return Err(FileError::NotAFile);
+    }
+    Ok(File::open(path)?)
+}
+
 fn open(path: &Path) -> Result<File, FileError> {
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {

@@ -78,6 +78,10 @@ impl List {
             let (left, end) = fold_matches(&self.entries, at, known);
             let Some(Entry::Act(act)) = self.entries.get(end) else { break };
             match left {
+                // Where it does not hold it still says that what it sends to this node is sent here (`Pass::skip`).
+                Left::Settled(Holds::No) if act.action.sends() => {
+                    entries.extend_from_slice(&self.entries[at..=end]);
+                }
                 Left::Settled(Holds::No) => {}
                 Left::Settled(_) => entries.push(Entry::Act(act.clone())),
                 Left::Open(matches) => {
@@ -158,11 +162,8 @@ impl Left {
         };
         let is_first = entries.is_empty();
         entries.extend_from_slice(more);
-        if is_first {
-            match entries.first_mut() {
-                Some(Entry::Match { join, .. } | Entry::Open { join, .. }) => *join = Join::And,
-                _ => {}
-            }
+        if is_first && let Some(Entry::Match { join, .. } | Entry::Open { join, .. }) = entries.first_mut() {
+            *join = Join::And;
         }
         Self::Open(entries)
     }

@@ -312,6 +312,7 @@ impl Test {
             return truth;
         }
         match (self, subject) {
+            (Self::Characteristics(wanted), Subject::Message(_)) if wanted & OF_MESSAGES == 0 => Truth::Never,
             (Self::Characteristics(wanted), subject) => is(characteristics(parties, subject) & wanted != 0),
             (Self::Random(_), Subject::Packet(packet)) if packet.asked => Truth::Maybe,
             (Self::Random(most), Subject::Packet(packet)) => is(packet.random <= *most),
@@ -493,3 +494,5 @@ impl ZmtpTest {
 }
 
 const TCP: u8 = 6;
+/// The characteristics that a message has too: `not chr tcp_syn` says nothing about it.
+const OF_MESSAGES: u64 = Characteristics::INBOUND | Characteristics::IP_AUTHENTICATED;

@@ -82,24 +82,24 @@ impl NetSet {
 /// A set of ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortSet {
-    given: Box<[(u16, u16)]>,
     ranges: Box<[(u16, u16)]>,
+    merged: Box<[(u16, u16)]>,
 }
 
 impl PortSet {
     /// The ports of all these ranges, both ends included.
     pub fn new(ranges: Vec<(u16, u16)>) -> Self {
-        Self { given: ranges.clone().into(), ranges: merged(ranges) }
+        Self { ranges: ranges.clone().into(), merged: merged(ranges) }
     }
 
     /// The ranges, in the order in which they were given.
     pub fn ranges(&self) -> &[(u16, u16)] {
-        &self.given
+        &self.ranges
     }
 
     /// Whether the port is in the set.
     pub fn holds(&self, port: u16) -> bool {
-        within(&self.ranges, port)
+        within(&self.merged, port)
     }
 }
 
