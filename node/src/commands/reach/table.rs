@@ -1,0 +1,133 @@
+//! The matrix for a person: who is who, the picture of it, then each thing that passes.
+
+use std::collections::BTreeMap;
+
+use lockgate_proto::analysis::{Pair, Passes, Reach};
+
+/// The whole screen.
+pub(super) fn screen(file: &str, matrix: &Reach) -> String {
+    let nodes: usize = matrix.classes.iter().map(|class| class.nodes.len()).sum();
+    let mut lines = vec![
+        format!(
+            "{file}: {}, {} that the rules tell apart",
+            count(nodes, "node"),
+            count(matrix.classes.len(), "tag set")
+        ),
+        String::new(),
+    ];
+    lines.extend(legend(matrix));
+    if (2..=MOST_IN_A_PICTURE).contains(&matrix.classes.len()) {
+        lines.push(String::new());
+        lines.extend(picture(matrix));
+    }
+    lines.push(String::new());
+    lines.extend(details(matrix));
+    lines.join("\n")
+}
+
+fn count(many: usize, what: &str) -> String {
+    format!("{many} {what}{}", if many == 1 { "" } else { "s" })
+}
+
+fn legend(matrix: &Reach) -> Vec<String> {
+    let mut rows = vec![vec!["".to_owned(), "TAG SET".to_owned(), "NODES".to_owned()]];
+    for (at, class) in matrix.classes.iter().enumerate() {
+        let widest = matrix.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+        let room = WIDTH.saturating_sub(widest.max(7) + 8);
+        for (line, nodes) in wrapped(&class.nodes, room).into_iter().enumerate() {
+            let first = |text: String| if line == 0 { text } else { String::new() };
+            rows.push(vec![first(format!("{:>2}", at + 1)), first(class.name.clone()), nodes]);
+        }
+    }
+    columns(&rows)
+}
+
+/// Words in lines of at most `room` characters.
+fn wrapped(words: &[String], room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// Who begins down, who is reached across.
+fn picture(matrix: &Reach) -> Vec<String> {
+    let many = matrix.classes.len();
+    let cells: BTreeMap<(usize, usize), String> =
+        matrix.pairs.iter().map(|pair| ((pair.from, pair.to), letters(&pair.passes))).collect();
+    let widest = matrix.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    let head: String = (1..=many).map(|at| format!("{at:>5}")).collect();
+    let mut lines = vec![format!("{:<width$}{head}", "FROM \\ TO", width = widest + 4)];
+    for (from, class) in matrix.classes.iter().enumerate() {
+        let row: String =
+            (0..many).map(|to| format!("{:>5}", cells.get(&(from, to)).map_or("", String::as_str))).collect();
+        lines.push(format!("{:>2}  {:<widest$}{row}", from + 1, class.name).trim_end().to_owned());
+    }
+    lines.push("    (m messages, t TCP, u UDP, i ICMP, o other protocols, . nothing)".to_owned());
+    lines
+}
+
+fn letters(passes: &Passes) -> String {
+    let kinds = [
+        (!passes.services.is_empty(), 'm'),
+        (!passes.tcp.is_empty(), 't'),
+        (!passes.udp.is_empty(), 'u'),
+        (passes.icmp.is_some(), 'i'),
+        (!passes.protocols.is_empty(), 'o'),
+    ];
+    let letters: String = kinds.iter().filter(|(passes, _)| *passes).map(|(_, letter)| letter).collect();
+    if letters.is_empty() { ".".to_owned() } else { letters }
+}
+
+/// A row for each thing that passes. For each that begins, those that it reaches with nothing share a row.
+fn details(matrix: &Reach) -> Vec<String> {
+    let mut rows = vec![["FROM", "TO", "WHAT", "RULE"].map(str::to_owned).to_vec()];
+    for (at, from) in matrix.classes.iter().enumerate() {
+        let pairs: Vec<&Pair> = matrix.pairs.iter().filter(|pair| pair.from == at).collect();
+        let mut first = from.name.as_str();
+        let mut row = |to: &str, what: &str, rule: String| {
+            rows.push(vec![std::mem::take(&mut first).to_owned(), to.to_owned(), what.to_owned(), rule]);
+        };
+        for pair in pairs.iter().filter(|pair| !pair.passes.is_nothing()) {
+            let mut to = matrix.classes[pair.to].name.as_str();
+            for (what, rule) in pair.passes.told() {
+                row(std::mem::take(&mut to), &what, rule.to_string());
+            }
+        }
+        let nothing: Vec<&&Pair> = pairs.iter().filter(|pair| pair.passes.is_nothing()).collect();
+        if nothing.len() == pairs.len() && !pairs.is_empty() {
+            row("everything", "nothing", String::new());
+        } else {
+            for pair in nothing {
+                row(&matrix.classes[pair.to].name, "nothing", String::new());
+            }
+        }
+    }
+    columns(&rows)
+}
+
+/// Rows in columns that are as wide as they have to be, two spaces between.
+pub(in crate::commands) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let many = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..many).map(|at| width(at).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What a usual terminal shows.
+const WIDTH: usize = 100;
+
+/// More would not fit into a hundred columns beside their names.
+const MOST_IN_A_PICTURE: usize = 12;
