@@ -1,7 +1,7 @@
 //! `reach`: who reaches what, by tag set.
 
-mod report;
-mod table;
+pub(super) mod report;
+pub(super) mod table;
 
 use lockgate_proto::analysis::Reach as Matrix;
 
@@ -9,9 +9,6 @@ use super::policy::file;
 use super::{Failure, print};
 use crate::cli::Common;
 use crate::cli::policy::Reach;
-
-pub(super) use report::passes as passes_report;
-pub(super) use table::columns;
 
 /// Prints the whole matrix of the policy.
 pub(super) fn run(options: &Reach, common: &Common) -> Result<(), Failure> {

@@ -5,8 +5,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::named::expressions;
-use crate::policy::{Policy, Term};
+use super::named::sets;
+use crate::policy::{Policy, TagExpr, Term};
 
 /// Nodes that no rule tells apart: what holds of one of them holds of all, as the one that begins and as the one that is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,35 +35,40 @@ impl Class {
 /// Sorted by their names.
 pub fn classes(policies: &[&Policy]) -> Vec<Class> {
     let nodes: BTreeSet<&String> = policies.iter().flat_map(|policy| policy.nodes.keys()).collect();
+    let sets: Vec<(&Policy, Vec<TagExpr>)> = policies.iter().map(|policy| (*policy, sets(policy))).collect();
     let mut alike: BTreeMap<Vec<Option<Vec<bool>>>, Vec<String>> = BTreeMap::new();
     for node in nodes {
-        let answers = policies.iter().map(|policy| answers(policy, node)).collect();
+        let answers = sets.iter().map(|(policy, sets)| answers(policy, sets, node)).collect();
         alike.entry(answers).or_default().push(node.clone());
     }
-    let asked = Asked::of(policies);
+    let asked = Asked::of(policies, sets.iter().flat_map(|(_, sets)| sets));
     let mut classes: Vec<Class> =
-        alike.into_values().map(|nodes| Class { name: asked.name(policies, &nodes), nodes }).collect();
+        alike.into_values().map(|nodes| Class { name: asked.name(&nodes), nodes }).collect();
     classes.sort_by(|one, other| (&one.name, &one.nodes).cmp(&(&other.name, &other.nodes)));
     tell_apart(&mut classes);
     classes
 }
 
-/// Whether the node is in each of the sets that the policy names; `None` where the policy does not know it.
-fn answers(policy: &Policy, node: &str) -> Option<Vec<bool>> {
+/// Whether the node is in each of the sets; `None` where the policy does not know it.
+fn answers(policy: &Policy, sets: &[TagExpr], node: &str) -> Option<Vec<bool>> {
     let tags = policy.node(node)?;
-    Some(expressions(policy).into_iter().map(|set| set.matches(node, tags)).collect())
+    Some(sets.iter().map(|set| set.matches(node, tags)).collect())
 }
 
-/// The tags and the nodes that the policies ask for.
+/// What the policies ask for.
 struct Asked<'p> {
+    policies: &'p [&'p Policy],
     tags: BTreeSet<&'p str>,
     nodes: BTreeSet<&'p str>,
 }
 
+/// Of a tag, the values that some nodes carry; `None` for nodes without it.
+type Values<'p> = BTreeSet<Option<&'p str>>;
+
 impl<'p> Asked<'p> {
-    fn of(policies: &[&'p Policy]) -> Self {
-        let mut asked = Self { tags: BTreeSet::new(), nodes: BTreeSet::new() };
-        for term in policies.iter().flat_map(|policy| expressions(policy)).flat_map(|set| set.terms()) {
+    fn of(policies: &'p [&'p Policy], sets: impl Iterator<Item = &'p TagExpr>) -> Self {
+        let mut asked = Self { policies, tags: BTreeSet::new(), nodes: BTreeSet::new() };
+        for term in sets.flat_map(TagExpr::terms) {
             match term {
                 Term::Tag(tag, _) => asked.tags.insert(tag),
                 Term::Node(node) => asked.nodes.insert(node),
@@ -72,28 +77,54 @@ impl<'p> Asked<'p> {
         asked
     }
 
-    fn name(&self, policies: &[&Policy], nodes: &[String]) -> String {
+    /// The fewest tags that say who is in the class: those without which others would be meant too. Nodes that have a class of
+    /// their own, by name, are never meant.
+    fn name(&self, nodes: &[String]) -> String {
         if let [node] = nodes
             && self.nodes.contains(node.as_str())
         {
             return format!("node={node}");
         }
-        let mut words: Vec<String> = Vec::new();
-        for tag in &self.tags {
-            let values = nodes.iter().map(|node| value(policies, node, tag)).collect::<BTreeSet<_>>();
-            if values.iter().any(Option::is_some) {
-                let values: Vec<&str> = values.into_iter().map(|value| value.unwrap_or("-")).collect();
-                words.push(format!("{tag}={}", values.join("|")));
+        let mut words: Vec<(&str, Values<'_>)> =
+            self.tags.iter().map(|tag| (*tag, self.values(nodes, tag))).collect();
+        let meant = self.meant(&words);
+        for at in (0..words.len()).rev() {
+            let mut fewer = words.clone();
+            fewer.remove(at);
+            if self.meant(&fewer) == meant {
+                words = fewer;
             }
         }
-        if words.is_empty() { NO_TAGS.to_string() } else { words.join(" ") }
+        let text = |(tag, values): &(&str, Values<'_>)| {
+            let values: Vec<&str> = values.iter().map(|value| value.unwrap_or("-")).collect();
+            format!("{tag}={}", values.join("|"))
+        };
+        if words.is_empty() {
+            NO_TAGS.to_string()
+        } else {
+            words.iter().map(text).collect::<Vec<_>>().join(" ")
+        }
     }
-}
 
-/// What the node carries under the last policy that knows it.
-fn value<'p>(policies: &[&'p Policy], node: &str, tag: &str) -> Option<&'p str> {
-    let tags = policies.iter().rev().find_map(|policy| policy.node(node))?;
-    tags.get(tag).map(String::as_str)
+    fn values(&self, nodes: &[String], tag: &str) -> Values<'p> {
+        nodes.iter().map(|node| self.value(node, tag)).collect()
+    }
+
+    /// What the node carries under the last policy that knows it.
+    fn value(&self, node: &str, tag: &str) -> Option<&'p str> {
+        let tags = self.policies.iter().rev().find_map(|policy| policy.node(node))?;
+        tags.get(tag).map(String::as_str)
+    }
+
+    /// The nodes that carry such values.
+    fn meant(&self, words: &[(&str, Values<'_>)]) -> Vec<&'p str> {
+        let all: BTreeSet<&str> =
+            self.policies.iter().flat_map(|policy| policy.nodes.keys()).map(String::as_str).collect();
+        let others = all.into_iter().filter(|node| !self.nodes.contains(node));
+        others
+            .filter(|node| words.iter().all(|(tag, values)| values.contains(&self.value(node, tag))))
+            .collect()
+    }
 }
 
 /// Classes of one name get a number behind it.
@@ -108,4 +139,4 @@ fn tell_apart(classes: &mut [Class]) {
     }
 }
 
-const NO_TAGS: &str = "no tags";
+const NO_TAGS: &str = "any";

@@ -1,11 +1,11 @@
 //! What a policy names: everything at which the answer of a rule can change. What the policy's language gains, this file has to learn.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use crate::policy::{Packets, Policy, TagExpr, Target};
+use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
 use crate::zmtp::SocketType;
 
 /// The names and bounds in some policies.
@@ -15,8 +15,8 @@ pub(super) struct Named {
     pub(super) tcp: BTreeSet<u16>,
     /// The same of UDP.
     pub(super) udp: BTreeSet<u16>,
-    /// IP protocols.
-    pub(super) protocols: BTreeSet<u8>,
+    /// The same of IP protocols.
+    pub(super) protocols: BTreeSet<u16>,
     /// The services.
     pub(super) services: BTreeMap<String, NamedService>,
 }
@@ -42,6 +42,14 @@ impl Named {
         for allow in &policy.allows {
             self.add_target(&allow.to, &allow.topics);
         }
+        for capability in &policy.capabilities {
+            self.add_target(&capability.to, &capability.topics);
+        }
+        for forbid in &policy.forbids {
+            if let ForbidTarget::Packets(target) = &forbid.to {
+                self.add_packets(&target.packets);
+            }
+        }
     }
 
     fn add_target(&mut self, target: &Target, topics: &[String]) {
@@ -63,19 +71,46 @@ impl Named {
     }
 }
 
-fn cut(cuts: &mut BTreeSet<u16>, ports: &RangeInclusive<u16>) {
-    cuts.insert(*ports.start());
-    cuts.extend(ports.end().checked_add(1));
+fn cut(cuts: &mut BTreeSet<u16>, range: &RangeInclusive<u16>) {
+    cuts.insert(*range.start());
+    cuts.extend(range.end().checked_add(1));
 }
 
-/// Every set of nodes that `policy` names.
-pub(super) fn expressions(policy: &Policy) -> Vec<&TagExpr> {
-    let mut all: Vec<&TagExpr> = policy.services.values().map(|service| &service.hosted_by).collect();
+/// The sets of nodes that can matter to an answer under `policy`: nodes that are in the same of them are not told apart.
+///
+/// Forbids matter to raw rules only: no allow and no capability overlaps one. Raw rules may ask for any tag's value, and for the
+/// nodes whose names stand in them.
+pub(super) fn sets(policy: &Policy) -> Vec<TagExpr> {
+    let mut sets: Vec<TagExpr> = policy.services.values().map(|service| service.hosted_by.clone()).collect();
     for allow in &policy.allows {
-        all.push(&allow.from);
-        all.extend(nodes_of(&allow.to));
+        sets.push(allow.from.clone());
+        sets.extend(nodes_of(&allow.to).cloned());
     }
-    all
+    for grant in &policy.grants {
+        sets.push(only(Term::Node(grant.node.clone())));
+        let given = policy.capabilities.iter().find(|capability| capability.name == grant.capability);
+        sets.extend(given.and_then(|given| nodes_of(&given.to)).cloned());
+    }
+    if let Some(raw) = &policy.rules {
+        sets.extend(policy.forbids.iter().map(|forbid| forbid.from.clone()));
+        sets.extend(policy.forbids.iter().filter_map(|forbid| forbidden(&forbid.to)).cloned());
+        let values =
+            policy.tags.iter().flat_map(|(tag, values)| values.iter().map(move |value| (tag, value)));
+        sets.extend(values.map(|(tag, value)| only(Term::Tag(tag.clone(), value.clone()))));
+        let named = words(&raw.text).into_iter().filter(|word| policy.nodes.contains_key(*word));
+        sets.extend(named.map(|node| only(Term::Node(node.to_string()))));
+    }
+    sets
+}
+
+fn only(term: Term) -> TagExpr {
+    TagExpr::new([term].into())
+}
+
+/// What could be a node's name in the text of raw rules.
+fn words(text: &str) -> BTreeSet<&str> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    text.split(|letter| !plain(letter)).filter(|word| !word.is_empty()).collect()
 }
 
 /// The nodes that a target names itself.
@@ -83,5 +118,13 @@ pub(super) fn nodes_of(target: &Target) -> Option<&TagExpr> {
     match target {
         Target::Service(_) => None,
         Target::Packets(target) => Some(&target.to),
+    }
+}
+
+fn forbidden(target: &ForbidTarget) -> Option<&TagExpr> {
+    match target {
+        ForbidTarget::Everything(to) => Some(to),
+        ForbidTarget::Packets(target) => Some(&target.to),
+        ForbidTarget::Service(_) => None,
     }
 }

@@ -55,8 +55,10 @@ pub struct Ports {
 /// IP protocols other than TCP, UDP and ICMP that a rule lets pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocols {
-    /// The protocol's number; `None` for all that no rule names.
-    pub number: Option<u8>,
+    /// The first number.
+    pub first: u8,
+    /// The last; TCP, UDP and ICMP are not meant where they lie between.
+    pub last: u8,
     /// The rule.
     pub rule: RuleRef,
 }
@@ -76,8 +78,7 @@ impl Passes {
                     append(&mut passes.udp, Ports { first: *first, last: *last, rule })
                 }
                 Piece::Icmp => passes.icmp = Some(rule),
-                Piece::Protocol(number) => passes.protocols.push(Protocols { number: Some(*number), rule }),
-                Piece::OtherProtocols(_) => passes.protocols.push(Protocols { number: None, rule }),
+                Piece::Protocols(first, last) => passes.append_protocols(*first, *last, rule),
                 Piece::Messages { service, socket, topic } => {
                     let sockets = services.entry((service.clone(), rule)).or_default();
                     sockets.entry(*socket).or_default().push(topic);
@@ -88,6 +89,18 @@ impl Passes {
             passes.services.extend(service_passes(pieces, &service, &rule, &sockets));
         }
         passes
+    }
+
+    /// Those that go on where the last ended, but for TCP, UDP and ICMP, are one range.
+    fn append_protocols(&mut self, first: u8, last: u8, rule: RuleRef) {
+        match self.protocols.last_mut() {
+            Some(before)
+                if before.rule == rule && (before.last + 1..first).all(|number| OWN.contains(&number)) =>
+            {
+                before.last = last;
+            }
+            _ => self.protocols.push(Protocols { first, last, rule }),
+        }
     }
 
     /// Whether nothing passes.
@@ -104,7 +117,7 @@ impl Passes {
             let mut by_rule: Vec<(String, RuleRef)> = Vec::new();
             for ports in ports {
                 match by_rule.iter_mut().find(|(_, rule)| *rule == ports.rule) {
-                    Some((text, _)) => text.push_str(&format!(",{ports}")),
+                    Some((text, _)) => text.push_str(&format!(", {ports}")),
                     None => by_rule.push((format!("{name} {ports}"), ports.rule.clone())),
                 }
             }
@@ -169,9 +182,10 @@ impl fmt::Display for Ports {
 
 impl fmt::Display for Protocols {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.number {
-            Some(number) => write!(f, "IP protocol {number}"),
-            None => f.write_str("other IP protocols"),
+        match (self.first, self.last) {
+            (0, u8::MAX) => f.write_str("all other IP protocols"),
+            (first, last) if first == last => write!(f, "IP protocol {first}"),
+            (first, last) => write!(f, "IP protocols {first}-{last}"),
         }
     }
 }
@@ -191,3 +205,6 @@ impl fmt::Display for ServicePass {
         Ok(())
     }
 }
+
+/// ICMP, TCP, UDP and ICMPv6.
+pub(super) const OWN: [u8; 4] = [1, 6, 17, 58];

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::named::{Named, NamedService};
+use super::passes::OWN;
 use crate::policy::Policy;
 use crate::rules::{Ask, PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
@@ -18,10 +19,8 @@ pub enum Piece {
     Udp(u16, u16),
     /// ICMP and ICMPv6.
     Icmp,
-    /// An IP protocol that a rule names.
-    Protocol(u8),
-    /// Every IP protocol that no rule names, by one of them.
-    OtherProtocols(u8),
+    /// Other IP protocols: these numbers, both ends included.
+    Protocols(u8, u8),
     /// Messages of a service.
     Messages {
         /// The service.
@@ -40,9 +39,7 @@ impl Piece {
             Self::Tcp(first, _) => What::Packets(PacketKind::Tcp(*first)),
             Self::Udp(first, _) => What::Packets(PacketKind::Udp(*first)),
             Self::Icmp => What::Packets(PacketKind::Icmp),
-            Self::Protocol(number) | Self::OtherProtocols(number) => {
-                What::Packets(PacketKind::Other(*number))
-            }
+            Self::Protocols(first, _) => What::Packets(PacketKind::Other(*first)),
             // The start alone is a message that begins so, and with nothing longer.
             Self::Messages { service, socket, topic } => {
                 What::Service { name: service, topic: Some(topic), socket: Some(*socket) }
@@ -69,11 +66,16 @@ impl Pieces {
         pieces.extend(ranges(&named.tcp).map(|(first, last)| Piece::Tcp(first, last)));
         pieces.extend(ranges(&named.udp).map(|(first, last)| Piece::Udp(first, last)));
         pieces.push(Piece::Icmp);
-        let named_or_own = |number: &u8| named.protocols.contains(number) || OWN.contains(number);
-        pieces.extend(
-            named.protocols.iter().filter(|number| !OWN.contains(number)).copied().map(Piece::Protocol),
-        );
-        pieces.extend((0..=u8::MAX).rev().find(|number| !named_or_own(number)).map(Piece::OtherProtocols));
+        let cuts = OWN
+            .iter()
+            .flat_map(|number| [u16::from(*number), u16::from(*number) + 1])
+            .chain(named.protocols)
+            .collect();
+        let protocols = ranges(&cuts).filter_map(|(first, last)| {
+            Some(Piece::Protocols(u8::try_from(first).ok()?, u8::try_from(last).unwrap_or(u8::MAX)))
+        });
+        pieces
+            .extend(protocols.filter(|piece| !OWN.iter().any(|own| *piece == Piece::Protocols(*own, *own))));
         Self(pieces)
     }
 
@@ -114,9 +116,6 @@ fn ranges(cuts: &BTreeSet<u16>) -> impl Iterator<Item = (u16, u16)> {
     let ends: Vec<u16> = starts.iter().skip(1).map(|start| start - 1).chain([u16::MAX]).collect();
     starts.into_iter().zip(ends)
 }
-
-/// The protocols that have pieces of their own: ICMP, TCP, UDP and ICMPv6.
-const OWN: [u8; 4] = [1, 6, 17, 58];
 
 #[cfg(test)]
 mod tests {

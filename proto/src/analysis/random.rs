@@ -126,7 +126,7 @@ fn from_the_matrix(passes: &Passes) -> Vec<(String, Option<String>)> {
         answers.push((format!("udp {asked}"), port(&passes.udp, asked)));
     }
     answers.push(("icmp".to_string(), passes.icmp.as_ref().map(|rule| rule.id.to_string())));
-    let other = passes.protocols.iter().find(|protocols| protocols.number.is_none_or(|number| number == 47));
+    let other = passes.protocols.iter().find(|range| (range.first..=range.last).contains(&47));
     answers.push(("gre".to_string(), other.map(|protocols| protocols.rule.id.to_string())));
     for name in ["r", "s"] {
         for socket in SocketType::ALL {

@@ -32,7 +32,7 @@ pub(in crate::commands) fn passes(passes: &Passes) -> Value {
         "udp": passes.udp.iter().map(ports).collect::<Vec<_>>(),
         "icmp": passes.icmp.as_ref().map(rule),
         "other": passes.protocols.iter()
-            .map(|other| json!({ "protocol": other.number, "rule": rule(&other.rule) }))
+            .map(|other| json!({ "first": other.first, "last": other.last, "rule": rule(&other.rule) }))
             .collect::<Vec<_>>(),
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lockgate_proto::analysis::{Pair, Passes, Reach};
+use lockgate_proto::rules::RuleRef;
 
 /// The whole screen.
 pub(super) fn screen(file: &str, matrix: &Reach) -> String {
@@ -21,7 +22,7 @@ pub(super) fn screen(file: &str, matrix: &Reach) -> String {
         lines.extend(picture(matrix));
     }
     lines.push(String::new());
-    lines.extend(details(matrix));
+    lines.extend(details(file, matrix));
     lines.join("\n")
 }
 
@@ -86,31 +87,58 @@ fn letters(passes: &Passes) -> String {
     if letters.is_empty() { ".".to_owned() } else { letters }
 }
 
-/// A row for each thing that passes. For each that begins, those that it reaches with nothing share a row.
-fn details(matrix: &Reach) -> Vec<String> {
-    let mut rows = vec![["FROM", "TO", "WHAT", "RULE"].map(str::to_owned).to_vec()];
+/// Under each that begins, a row for each thing that passes. Those that it reaches with nothing share a row.
+fn details(file: &str, matrix: &Reach) -> Vec<String> {
+    let mut groups = Vec::new();
     for (at, from) in matrix.classes.iter().enumerate() {
+        let mut rows = Vec::new();
         let pairs: Vec<&Pair> = matrix.pairs.iter().filter(|pair| pair.from == at).collect();
-        let mut first = from.name.as_str();
-        let mut row = |to: &str, what: &str, rule: String| {
-            rows.push(vec![std::mem::take(&mut first).to_owned(), to.to_owned(), what.to_owned(), rule]);
-        };
-        for pair in pairs.iter().filter(|pair| !pair.passes.is_nothing()) {
-            let mut to = matrix.classes[pair.to].name.as_str();
-            for (what, rule) in pair.passes.told() {
-                row(std::mem::take(&mut to), &what, rule.to_string());
-            }
+        let (nothing, something): (Vec<&Pair>, Vec<&Pair>) =
+            pairs.iter().partition(|pair| pair.passes.is_nothing());
+        for pair in &something {
+            rows.extend(things(&matrix.classes[pair.to].name, file, &pair.passes.told()));
         }
-        let nothing: Vec<&&Pair> = pairs.iter().filter(|pair| pair.passes.is_nothing()).collect();
-        if nothing.len() == pairs.len() && !pairs.is_empty() {
-            row("everything", "nothing", String::new());
-        } else {
-            for pair in nothing {
-                row(&matrix.classes[pair.to].name, "nothing", String::new());
-            }
+        let others = match (nothing.as_slice(), something.is_empty()) {
+            ([], _) => None,
+            (_, true) => Some("anybody"),
+            ([one], false) => Some(matrix.classes[one.to].name.as_str()),
+            _ => Some("all others"),
+        };
+        rows.extend(others.map(|others| ["", others, "nothing", ""].map(str::to_owned).to_vec()));
+        groups.push((format!("{} reaches", from.name), rows));
+    }
+    grouped(groups)
+}
+
+/// What passes to some nodes, as rows: an empty cell for the indent, the nodes, what, and the rule.
+pub(in crate::commands) fn things(to: &str, file: &str, told: &[(String, RuleRef)]) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (what, rule) in told {
+        let words: Vec<String> = what.split(' ').map(str::to_owned).collect();
+        for (line, what) in wrapped(&words, WIDEST_WHAT).into_iter().enumerate() {
+            let to = if rows.is_empty() { to } else { "" };
+            let rule = if line == 0 { place(rule, file) } else { String::new() };
+            rows.push(vec![String::new(), to.to_owned(), what, rule]);
         }
     }
-    columns(&rows)
+    rows
+}
+
+/// Rows under headings, all in the same columns.
+pub(in crate::commands) fn grouped(groups: Vec<(String, Vec<Vec<String>>)>) -> Vec<String> {
+    let all: Vec<Vec<String>> = groups.iter().flat_map(|(_, rows)| rows.clone()).collect();
+    let mut lines = columns(&all).into_iter();
+    let mut text = Vec::new();
+    for (heading, rows) in groups {
+        text.push(heading);
+        text.extend(lines.by_ref().take(rows.len()));
+    }
+    text
+}
+
+/// A rule and where it stands; the file goes without saying where the report is about it.
+pub(in crate::commands) fn place(rule: &RuleRef, file: &str) -> String {
+    if *rule.file == *file { format!("{} (line {})", rule.id, rule.line) } else { rule.to_string() }
 }
 
 /// Rows in columns that are as wide as they have to be, two spaces between.
@@ -131,3 +159,6 @@ const WIDTH: usize = 100;
 
 /// More would not fit into a hundred columns beside their names.
 const MOST_IN_A_PICTURE: usize = 12;
+
+/// Longer lists of topics or ports go on in the next line.
+const WIDEST_WHAT: usize = 44;
