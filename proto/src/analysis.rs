@@ -6,16 +6,20 @@
 
 mod class;
 mod diff;
+mod explain;
 mod named;
 mod passes;
 mod pieces;
+mod question;
 mod reach;
 mod topics;
 
 pub use class::{Class, classes};
 pub use diff::{Difference, diff};
+pub use explain::{Explanation, explain};
 pub use passes::{Passes, Ports, Protocols, ServicePass};
 pub use pieces::{Piece, Pieces};
+pub use question::{Asked, Misunderstood, Question};
 pub use reach::{Pair, Reach};
 pub use topics::{TopicSet, TopicSpan};
 

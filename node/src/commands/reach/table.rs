@@ -44,7 +44,7 @@ fn legend(matrix: &Reach) -> Vec<String> {
 }
 
 /// Words in lines of at most `room` characters.
-fn wrapped(words: &[String], room: usize) -> Vec<String> {
+pub(in crate::commands) fn wrapped(words: &[String], room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
         match lines.last_mut() {
