@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::meant;
+use super::{meant, raw};
 use crate::document::{Mistakes, Spot, Table, Value, is_name, quoted};
 use crate::program::{NodeTags, TagExpr, Term};
 
@@ -129,6 +129,9 @@ pub(super) fn read_vocabulary(root: &Table, mistakes: &mut Mistakes) -> BTreeMap
         return vocabulary;
     };
     for entry in &table.entries {
+        if raw::is_misplaced(table, entry, mistakes) {
+            continue;
+        }
         if entry.key == NODE {
             table.note(
                 NODE,
@@ -172,6 +175,9 @@ pub(super) fn read_nodes(
         return nodes;
     };
     for entry in &table.entries {
+        if raw::is_misplaced(table, entry, mistakes) {
+            continue;
+        }
         check_name("node", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
         let tags = match &entry.value {
             Value::Table(tags) => read_node(tags, vocabulary, mistakes),
