@@ -7,6 +7,7 @@
 mod class;
 mod diff;
 mod explain;
+mod findings;
 mod named;
 mod passes;
 mod pieces;
@@ -17,6 +18,7 @@ mod topics;
 pub use class::{Class, classes};
 pub use diff::{Difference, diff};
 pub use explain::{Explanation, explain};
+pub use findings::{Finding, FindingKind, findings};
 pub use passes::{Passes, Ports, Protocols, ServicePass};
 pub use pieces::{Piece, Pieces};
 pub use question::{Asked, Misunderstood, Question};

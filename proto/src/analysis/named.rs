@@ -108,7 +108,7 @@ fn only(term: Term) -> TagExpr {
 }
 
 /// What could be a node's name in the text of raw rules.
-fn words(text: &str) -> BTreeSet<&str> {
+pub(super) fn words(text: &str) -> BTreeSet<&str> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     text.split(|letter| !plain(letter)).filter(|word| !word.is_empty()).collect()
 }
