@@ -26,7 +26,7 @@ use lockgate_proto::packet::{TCP, UDP, checksum, vnet};
 use lockgate_proto::policy::Policy;
 use lockgate_proto::prefix::Prefix;
 use lockgate_proto::rules::Rules;
-use lockgate_proto::script::Script;
+use lockgate_proto::script::{Dialect, Options, Script};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -114,7 +114,10 @@ fn device() -> (Tun, OwnedFd) {
 fn gate(own: usize, mode: &str, rules: &Arc<Rules>) -> Gate {
     match mode {
         "open" => Gate::Open,
-        "rules" => Gate::Script(Script::compile(SCRIPT).expect("a script")),
+        "rules" => {
+            let options = Options::new("rules", Dialect::Lockgate);
+            Gate::Script(Script::compile(SCRIPT, &options).expect("a script"))
+        }
         _ => {
             let territory = Territory::new(vec![ADDRESSES[own].into()], Vec::new());
             Gate::policy(NAMES[own].into(), territory, rules.clone(), 7)

@@ -7,7 +7,7 @@ use lockgate::config::Config;
 use lockgate_proto::discard::Discard;
 use lockgate_proto::document::Mistake;
 use lockgate_proto::policy::Policy;
-use lockgate_proto::script::Script;
+use lockgate_proto::script::{Dialect, Options, Script};
 
 /// What stands before an example of lockgate.toml that has no `[node]`.
 const NODE: &str = r#"[node]
@@ -101,7 +101,8 @@ fn every_example_of_flow_rules_compiles() {
     let text = document("policy.md");
     let examples = blocks(&text, "rules");
     for example in &examples {
-        assert!(Script::compile(example).is_ok(), "{example}\n{:#?}", Script::compile(example));
+        let compiled = Script::compile(example, &Options::new("policy.md", Dialect::Lockgate));
+        assert!(compiled.is_ok(), "{example}\n{compiled:#?}");
     }
     assert!(!examples.is_empty(), "docs/policy.md shows no flow rules: the test is blind");
 }
@@ -120,9 +121,12 @@ fn every_key_is_described() {
     config += "[[offer]]\nzzzzzz = 1\n[[use]]\nzzzzzz = 1\n";
     let found = Config::parse("f", &config, Path::new("/")).expect_err("unknown keys");
     described(&document("config.md"), &found, 5);
-    let policy = format!("zzzzzz = 1\n{POLICY}[service.a]\nzzzzzz = 1\n[[allow]]\nzzzzzz = 1\n");
+    let mut policy = format!("zzzzzz = 1\n{POLICY}");
+    for section in ["[service.a]", "[[allow]]", "[[forbid]]", "[capability.c]", "[[grant]]", "[[test]]"] {
+        policy += &format!("{section}\nzzzzzz = 1\n");
+    }
     let found = Policy::parse("f", &policy).expect_err("unknown keys");
-    described(&document("policy.md"), &found, 3);
+    described(&document("policy.md"), &found, 7);
 }
 
 /// The document has each key that the hints to an unknown one list, as `key`.

@@ -1,69 +1,141 @@
-//! Flow rules in ZeroTier's language, a first subset: judged packet by packet, in order; what no rule accepts is dropped.
+//! Flow rules as text: ZeroTier's language, complete, and what Lockgate adds to it.
 //!
 //! ```text
 //! # names as upstream has them
-//! accept ipprotocol tcp and dport 22 and ipsrc 10.7.0.0/24;
-//! drop not ipprotocol udp;
-//! accept dport 5000-5010 or sport 5000-5010;
+//! tag role id 1 enum 1 historian enum 2 gateway default 0;
+//! accept ipprotocol tcp and dport 22 and tseq role historian;
+//! break chr tcp_syn and not chr tcp_ack;
+//! cap firmware id 7 accept dport 69; ;
+//! accept;
 //! ```
 //!
-//! There is no state: answers need rules of their own. Conditions are taken from left to right, without precedence.
-//! Words of the language that are not built yet are refused by name; so is what upstream would silently read as
-//! something wider than its author can have meant (an `or` that stands first, garbage behind a number, a mask of no
-//! bits because it could not be read).
+//! A text is cut into words and blocks exactly as ZeroTier's compiler does it ([`tokens`]), since what belongs to which rule
+//! hangs on that. Where upstream silently reads something wider than its author can have meant, or something else, this
+//! compiler refuses ([`DIVERGENCES`]).
+//!
+//! Of its own the dialect [`Dialect::Lockgate`] has parentheses, lists and named sets, `zmq …`, `zmtp …`, `established`,
+//! `from`, `to`, `log` and the names of rules (`as NAME`). Free text (names, topics) has no quotes: a byte that is no
+//! graphic ASCII and each of `\ , ; ( ) # @` is written `\xNN`, and `""` is the empty text.
 
-mod parse;
+mod arguments;
+mod definitions;
+mod divergences;
+mod extensions;
+mod judge;
+mod matches;
+mod names;
+mod numbers;
+mod print;
+mod rules;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tokens;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::IpAddr;
-use core::ops::RangeInclusive;
 
-use crate::flows::{Fragment, Subject, Transport};
+use crate::program::List;
+
+pub use divergences::DIVERGENCES;
 
 /// A compiled script.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    entries: Vec<Entry>,
+    /// The base rules, that are asked about everybody.
+    pub rules: List,
+    /// The capabilities, in the order of their definition.
+    pub capabilities: Vec<Capability>,
+    /// The script's own tags, in the order of their definition.
+    pub tags: Vec<Tag>,
+    /// What compiles and is probably not meant: what never matches, what a controller would cut.
+    pub warnings: Vec<ScriptMistake>,
+    /// Addresses that were written otherwise than [`crate::program::Net`] prints them: ZeroTier's compiler hands them
+    /// on as they stand.
+    pub spellings: Vec<Spelling>,
+    /// The places of `capabilities`, by rising id.
+    by_id: Vec<usize>,
 }
 
-/// What a script says about a packet.
+/// Rules for what the nodes that hold the capability send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its number, by which members hold it.
+    pub id: u32,
+    /// Whether ZeroTier gives it to new members.
+    pub is_default: bool,
+    /// Its rules.
+    pub rules: List,
+}
+
+/// A tag: a number that each node carries, by a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its number.
+    pub id: u32,
+    /// The value of a node to which none was given. ZeroTier's JSON writes it as a signed number of 32 bits.
+    pub default: Option<u32>,
+    /// Names of single bits or of several; in JSON signed as well.
+    pub flags: Vec<(String, u32)>,
+    /// Names of values; in JSON without sign.
+    pub enums: Vec<(String, u32)>,
+}
+
+/// How an address was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spelling {
+    /// Which of the capabilities it stands in; `None` for the base rules.
+    pub capability: Option<usize>,
+    /// Which entry of their list.
+    pub entry: usize,
+    /// The word.
+    pub text: Arc<str>,
+}
+
+/// Which language a text is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// Whether the packet may pass.
-    pub action: Action,
-    /// What decided.
-    pub by: Decided,
+pub enum Dialect {
+    /// ZeroTier's, with its limits; our extensions are mistakes.
+    ZeroTier,
+    /// With our extensions.
+    Lockgate,
 }
 
-/// What a rule does with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It may pass.
-    Accept,
-    /// It must not.
-    Drop,
+/// What compiling needs to know besides the text.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The file, for the names of rules.
+    pub file: &'a str,
+    /// The line of the file that the text begins in, counted from 1.
+    pub first_line: u32,
+    /// The language.
+    pub dialect: Dialect,
+    /// Tags that need no definition; one that the script defines by the same name counts instead.
+    pub tags: &'a [Tag],
+    /// The nodes that `ztsrc`, `tee` and the like may name in our dialect; `None` for any.
+    pub nodes: Option<&'a [&'a str]>,
 }
 
-/// What decided about a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decided {
-    /// The rule that ends in this line, counted from 1.
-    Rule(u32),
-    /// No rule matched: dropped.
-    NoRule,
-    /// The rule that ends in this line asks for what cannot be read in this packet (a later fragment, a truncated
-    /// one, ports of a protocol that is not parsed): dropped.
-    Unreadable(u32),
+impl<'a> Options<'a> {
+    /// For a file of its own, without tags but its own and with any nodes.
+    pub const fn new(file: &'a str, dialect: Dialect) -> Self {
+        Self { file, first_line: 1, dialect, tags: &[], nodes: None }
+    }
 }
 
-/// A mistake in a script.
+/// A mistake in a script, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptMistake {
-    /// The line, counted from 1.
+    /// The line of the file, counted from 1.
     pub line: u32,
-    /// The column in characters, counted from 1.
+    /// The column in characters, counted from 1. (ZeroTier's compiler counts from 0 in the first line, from 1 in others.)
     pub column: u32,
     /// What is wrong.
     pub problem: String,
@@ -77,172 +149,16 @@ impl fmt::Display for ScriptMistake {
     }
 }
 
-/// A match or an action; the matches before an action are its conditions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
-    Match { join: Join, sense: Sense, test: Test },
-    Act { action: Action, line: u32 },
-}
-
-/// How a match is joined to those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Join {
-    And,
-    Or,
-}
-
-/// Whether `not` stands before a match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sense {
-    Plain,
-    Not,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
-    EtherType(u16),
-    Protocol(u8),
-    SourcePort(RangeInclusive<u16>),
-    DestinationPort(RangeInclusive<u16>),
-    Source(Prefix),
-    Destination(Prefix),
-}
-
-/// Addresses whose first `bits` bits are those of `address`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Prefix {
-    address: IpAddr,
-    bits: u8,
-}
-
-/// How a test comes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Is,
-    IsNot,
-    /// It does not apply to such a packet: false, also after `not`.
-    Never,
-    /// The packet does not say.
-    Unreadable,
-}
-
 impl Script {
-    /// Compiles a script.
+    /// Compiles a text.
     ///
     /// # Errors
-    /// Its mistakes, in the order of the text; never an empty list.
-    pub fn compile(text: &str) -> Result<Self, Vec<ScriptMistake>> {
-        parse::parse(text).map(|entries| Self { entries })
+    /// Its mistakes, at least one and at most [`Script::MOST_MISTAKES`]: in the order of the text; in ZeroTier's dialect
+    /// those that its compiler finds as well come first.
+    pub fn compile(text: &str, options: &Options<'_>) -> Result<Self, Vec<ScriptMistake>> {
+        definitions::compile(text, options)
     }
 
-    /// Judges one packet. It is total, allocates nothing and looks at each entry once.
-    pub fn judge(&self, subject: &Subject) -> Judgement {
-        let mut is_set = true;
-        let mut unread = false;
-        for entry in &self.entries {
-            match entry {
-                Entry::Match { join, sense, test } => {
-                    if unread || (!is_set && *join == Join::And) {
-                        continue;
-                    }
-                    let is_true = match test.ask(subject) {
-                        Outcome::Is => *sense == Sense::Plain,
-                        Outcome::IsNot => *sense == Sense::Not,
-                        Outcome::Never => false,
-                        Outcome::Unreadable => {
-                            unread = true;
-                            continue;
-                        }
-                    };
-                    is_set = match join {
-                        Join::And => is_set && is_true,
-                        Join::Or => is_set || is_true,
-                    };
-                }
-                Entry::Act { line, .. } if unread => {
-                    return Judgement { action: Action::Drop, by: Decided::Unreadable(*line) };
-                }
-                Entry::Act { action, line } if is_set => {
-                    return Judgement { action: *action, by: Decided::Rule(*line) };
-                }
-                Entry::Act { .. } => is_set = true,
-            }
-        }
-        Judgement { action: Action::Drop, by: Decided::NoRule }
-    }
+    /// No more mistakes are told of, nor more warnings.
+    pub const MOST_MISTAKES: usize = 20;
 }
-
-impl Test {
-    fn ask(&self, subject: &Subject) -> Outcome {
-        let v6 = subject.source.is_ipv6();
-        match self {
-            Self::EtherType(wanted) => is(*wanted == if v6 { IPV6 } else { IPV4 }),
-            Self::Protocol(wanted) => {
-                protocol(subject).map_or(Outcome::Unreadable, |protocol| is(protocol == *wanted))
-            }
-            Self::SourcePort(range) => ports(subject, range, |(source, _)| source),
-            Self::DestinationPort(range) => ports(subject, range, |(_, destination)| destination),
-            Self::Source(prefix) => prefix.ask(subject.source),
-            Self::Destination(prefix) => prefix.ask(subject.destination),
-        }
-    }
-}
-
-impl Prefix {
-    /// An address of the other family is no answer.
-    fn ask(&self, address: IpAddr) -> Outcome {
-        match (self.address, address) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                let differs = ours.to_bits() ^ theirs.to_bits();
-                is(differs.checked_shr(32 - u32::from(self.bits)).unwrap_or(0) == 0)
-            }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
-                let differs = ours.to_bits() ^ theirs.to_bits();
-                is(differs.checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0)
-            }
-            _ => Outcome::Never,
-        }
-    }
-}
-
-fn is(it: bool) -> Outcome {
-    if it { Outcome::Is } else { Outcome::IsNot }
-}
-
-/// The IP protocol; `None` where the packet does not say.
-fn protocol(subject: &Subject) -> Option<u8> {
-    if matches!(subject.fragment, Fragment::Later { .. }) {
-        return None;
-    }
-    match subject.transport {
-        Transport::Tcp { .. } => Some(6),
-        Transport::Udp { .. } => Some(17),
-        Transport::Icmp { .. } => Some(if subject.source.is_ipv6() { 58 } else { 1 }),
-        Transport::Other(protocol) => Some(protocol),
-        Transport::Unparsed => None,
-    }
-}
-
-/// A protocol without ports is in no range, so `not` is true of it.
-fn ports(subject: &Subject, range: &RangeInclusive<u16>, which: impl Fn((u16, u16)) -> u16) -> Outcome {
-    let both = match subject.transport {
-        _ if matches!(subject.fragment, Fragment::Later { .. }) => return Outcome::Unreadable,
-        Transport::Tcp { source, destination, .. } | Transport::Udp { source, destination } => {
-            (source, destination)
-        }
-        // They have ports, which are not read here.
-        Transport::Other(SCTP | UDP_LITE) | Transport::Unparsed => return Outcome::Unreadable,
-        Transport::Icmp { .. } | Transport::Other(_) => return Outcome::IsNot,
-    };
-    let port = which(both);
-    // Upstream takes port 0 of IPv6 for "no port".
-    is(range.contains(&port) && !(port == 0 && subject.source.is_ipv6()))
-}
-
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
-
-#[cfg(test)]
-mod tests;

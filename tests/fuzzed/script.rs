@@ -1,65 +1,108 @@
-//! Flow rules: any text is compiled or refused with reasons, and what is compiled judges anything.
+//! Flow rules: any text is compiled or refused with reasons, what is compiled judges anything, and printed it compiles to
+//! the same.
 //!
-//! `[count]`, so many times 8 bytes of a packet's headers, and the text.
+//! `[count]`, so many times 8 bytes of a packet, and the text.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
-use lockgate_proto::flows::{Fragment, Subject, TcpFlags, Transport};
-use lockgate_proto::script::{Action, Decided, Script};
+use lockgate_proto::program::{Direction, Message, Outcome, Parties, Subject, Topic, packet_facts};
+use lockgate_proto::script::{Dialect, Options, Script, ScriptMistake};
+use lockgate_proto::zmtp::SocketType;
 
 /// # Panics
 /// Where an invariant does not hold.
 pub fn fuzz_script(input: &[u8]) {
     let Some((count, rest)) = input.split_first() else { return };
-    let (headers, text) = rest.split_at((usize::from(count % 8) * 8).min(rest.len()));
+    let (packet, text) = rest.split_at((usize::from(*count % 16) * 8).min(rest.len()));
     let text = String::from_utf8_lossy(text);
-    let lines = text.lines().count() as u32 + 1;
-    let script = match Script::compile(&text) {
-        Ok(script) => script,
-        Err(mistakes) => {
-            assert!(!mistakes.is_empty(), "a refusal without a reason");
-            for mistake in &mistakes {
-                assert!((1..=lines).contains(&mistake.line) && mistake.column >= 1, "{mistake}");
-                assert!(!mistake.problem.is_empty() && !mistake.mend.is_empty(), "{mistake}");
-            }
-            return;
+    let foreign = compile(&text, Dialect::ZeroTier);
+    let own = compile(&text, Dialect::Lockgate);
+    if let Ok(script) = &foreign {
+        judge(script, packet);
+        reprint(script);
+    }
+    if let Ok(script) = &own {
+        judge(script, packet);
+        reprint(script);
+    }
+}
+
+fn compile(text: &str, dialect: Dialect) -> Result<Script, ()> {
+    let options = Options::new("script", dialect);
+    let lines = text.matches('\n').count() as u32 + 1;
+    let told = |mistakes: &[ScriptMistake]| {
+        assert!(mistakes.len() <= Script::MOST_MISTAKES);
+        for mistake in mistakes {
+            assert!((1..=lines).contains(&mistake.line) && mistake.column >= 1, "{mistake}");
+            assert!(!mistake.problem.is_empty() && !mistake.mend.is_empty(), "{mistake}");
         }
     };
-    let with_remark = Script::compile(&format!("{text}\n# nothing\n"));
-    assert_eq!(with_remark.as_ref(), Ok(&script), "an empty line and a remark change nothing");
-    for subject in headers.chunks_exact(8).map(subject).chain(plain_ones()) {
-        let judgement = script.judge(&subject);
-        assert_eq!(script.judge(&subject), judgement, "there is no state");
-        match judgement.by {
-            Decided::Rule(line) => assert!(line <= lines),
-            // What no rule decides, and what cannot be read, is dropped.
-            Decided::NoRule | Decided::Unreadable(_) => assert_eq!(judgement.action, Action::Drop),
+    match Script::compile(text, &options) {
+        Ok(script) => {
+            told(&script.warnings);
+            let with_remark = Script::compile(&format!("{text}\n# nothing\n"), &options);
+            assert_eq!(with_remark.as_ref(), Ok(&script), "an empty line and a remark change nothing");
+            assert!(script.rules.acts().all(|act| (1..=lines).contains(&act.rule.line)));
+            Ok(script)
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "a refusal without a reason");
+            told(&mistakes);
+            Err(())
         }
     }
 }
 
-fn plain_ones() -> impl Iterator<Item = Subject> {
-    (0..7).map(|kind| subject(&[kind, 0, 22, 0x13, 0x88, 1, 2, 0]))
+/// Printed it compiles, and is printed the same again.
+fn reprint(script: &Script) {
+    let options = Options::new("script", Dialect::Lockgate);
+    let printed = script.to_string();
+    let again =
+        Script::compile(&printed, &options).unwrap_or_else(|mistakes| panic!("{printed}\n{mistakes:?}"));
+    assert_eq!(again.to_string(), printed);
+    assert_eq!(again.capabilities.len(), script.capabilities.len());
+    assert!(again.rules.tests().eq(script.rules.tests()), "{printed}");
 }
 
-fn subject(bytes: &[u8]) -> Subject {
-    let &[kind, a, b, c, d, from, to, fragment] = bytes else { unreachable!("eight at a time") };
-    let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    let address = |last: u8| match kind & 8 {
-        0 => IpAddr::from([10, 7, 0, last]),
-        _ => IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)]),
+fn judge(script: &Script, packet: &[u8]) {
+    let tags = BTreeMap::new();
+    let held: Vec<u32> = script.capabilities.iter().map(|capability| capability.id).collect();
+    let message = Message {
+        service: "telemetry",
+        socket: SocketType::Sub,
+        identity: packet,
+        mechanism: "NULL",
+        topic: Topic::BeginsWith(packet),
+        size: packet.len() as u64,
     };
-    let transport = match kind & 7 {
-        0 | 1 => Transport::Tcp { source, destination, flags: TcpFlags(fragment) },
-        2 | 3 => Transport::Udp { source, destination },
-        4 => Transport::Icmp { kind: a, code: b, id: destination, quoted: None },
-        5 => Transport::Other(a),
-        _ => Transport::Unparsed,
-    };
-    let fragment = match fragment % 8 {
-        0 => Fragment::First { id: 7, header: 8 },
-        1 => Fragment::Later { id: 7, offset: 8 },
-        _ => Fragment::Whole,
-    };
-    Subject { source: address(from), destination: address(to), transport, fragment }
+    for direction in [Direction::Out, Direction::In] {
+        let parties = Parties {
+            direction,
+            own: "a",
+            source: if direction == Direction::Out { "a" } else { "b" },
+            destination: if direction == Direction::Out { "b" } else { "a" },
+            source_tags: &tags,
+            destination_tags: &tags,
+            source_values: &[(1, 1)],
+            destination_values: &[(1, 2)],
+        };
+        let mut unreadable = packet_facts(packet);
+        unreadable.readable = false;
+        let subjects =
+            [Subject::Packet(packet_facts(packet)), Subject::Packet(unreadable), Subject::Message(message)];
+        for subject in &subjects {
+            let judgement = script.judge(&parties, &held, subject);
+            assert_eq!(
+                script.judge(&parties, &held, subject).outcome,
+                judgement.outcome,
+                "there is no state"
+            );
+            if judgement.unreadable {
+                assert_eq!(judgement.outcome, Outcome::Drop);
+            }
+            if script.judge(&parties, &[], subject).outcome == Outcome::Drop {
+                assert_eq!(judgement.outcome, Outcome::Drop, "a capability does not undo a drop");
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lockgate_proto::document::MAX_TEXT;
 use lockgate_proto::rules::Rules;
-use lockgate_proto::script::Script;
+use lockgate_proto::script::{Dialect, Options, Script};
 
 use super::up::{UDP_PAYLOAD, link_mtu, usual_spin};
 use super::{Failure, out_of, plain};
@@ -75,10 +75,15 @@ fn gate(options: &Wg) -> Result<Gate, Failure> {
     };
     let text = files::read_text(path, MAX_TEXT as u64)
         .map_err(|error| Failure::failed(error.problem(path), error.mend(path)))?;
-    Script::compile(&text).map(Gate::Script).map_err(|mistakes| {
+    let file = path.display().to_string();
+    let script = Script::compile(&text, &Options::new(&file, Dialect::Lockgate)).map_err(|mistakes| {
         let each = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()));
         Failure::failed(each.collect::<Vec<_>>().join("\n"), "no packet passes before the rules are right")
-    })
+    })?;
+    for warning in &script.warnings {
+        tracing::warn!("{file}:{warning}");
+    }
+    Ok(Gate::Script(script))
 }
 
 /// The device and the socket: those that were handed over, or new ones.

@@ -22,8 +22,9 @@ use lockgate_proto::flows::{
 use lockgate_proto::now::Now;
 use lockgate_proto::packet::{self, Headers, Transport};
 use lockgate_proto::prefix::Prefix;
+use lockgate_proto::program::{self, NodeTags, Outcome, Parties, packet_facts};
 use lockgate_proto::rules::{PacketKind, PacketQuestion, Rules};
-use lockgate_proto::script::{Action, Script};
+use lockgate_proto::script::Script;
 
 use denials::{PacketDenials, Why};
 
@@ -91,9 +92,11 @@ impl Gate {
             Self::Policy(policed) => policed.judge(direction, peer, packet, now),
             Self::Script(script) => {
                 let headers = packet::parse(packet)?;
-                match script.judge(&subject(&headers, packet)).action {
-                    Action::Accept => Ok(()),
-                    Action::Drop => Err(Discard::Denied),
+                let subject = program::Subject::Packet(facts(&headers, packet));
+                match script.judge(&nobody(direction), &[], &subject).outcome {
+                    Outcome::Accept => Ok(()),
+                    // Nobody has a name here, so that a packet cannot be sent on to one.
+                    Outcome::Drop | Outcome::Redirect(_) | Outcome::NoMatch => Err(Discard::Denied),
                 }
             }
         }
@@ -177,6 +180,45 @@ impl Policed {
         denials.note((from, to), asked, (news, now.instant), || reason(&opening, refusal, rules, from, to));
         Err(Discard::Denied)
     }
+}
+
+/// The parties of a packet between peers that have keys and no names.
+fn nobody(direction: Direction) -> Parties<'static> {
+    static TAGS: NodeTags = NodeTags::new();
+    Parties {
+        direction,
+        own: "",
+        source: "",
+        destination: "",
+        source_tags: &TAGS,
+        destination_tags: &TAGS,
+        source_values: &[],
+        destination_values: &[],
+    }
+}
+
+/// The packet as the rules see it. What stands behind the fragment header of IPv6 is read here, and of a later fragment
+/// nothing is, whatever its bytes look like.
+fn facts(headers: &Headers, packet: &[u8]) -> program::Packet {
+    let mut facts = packet_facts(packet);
+    match headers.transport {
+        Transport::LaterFragment | Transport::Unparsed => facts.readable = false,
+        _ if headers.fragment == flows::Fragment::Whole => {}
+        Transport::Tcp { source, destination, flags } => {
+            (facts.protocol, facts.ports) = (Some(packet::TCP), Some((source, destination)));
+            facts.tcp_flags |= u16::from(flags);
+        }
+        Transport::Udp { source, destination } => {
+            (facts.protocol, facts.ports) = (Some(packet::UDP), Some((source, destination)));
+        }
+        Transport::Icmp { kind, code, .. } => {
+            let protocol = if headers.source.is_ipv6() { packet::ICMPV6 } else { packet::ICMP };
+            (facts.protocol, facts.icmp) = (Some(protocol), Some((kind, code)));
+        }
+        // Its ports may stand behind a header that was not read.
+        Transport::Other(_) => facts.readable = false,
+    }
+    facts
 }
 
 /// The packet as the flow table sees it.

@@ -69,6 +69,11 @@ impl Names<'_> {
             mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
             return None;
         };
+        if value == SAME && !values.contains(value) {
+            let problem = format!("comparing the {tag} of both ends is not built yet");
+            mistakes.note(line, key, problem, "write a rule for each value, with that value at both ends");
+            return None;
+        }
         if !values.contains(value) {
             let problem = format!("unknown value {} of the tag {tag}", quoted(value));
             let mend =
@@ -262,6 +267,9 @@ pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> BTreeSe
 }
 
 const NODE: &str = "node";
+
+/// Known as a word for "the value that the other end has".
+const SAME: &str = "same";
 
 /// A node has few tags; more conditions would be a slip, and would be asked at each opening.
 const MOST_TERMS: usize = 32;

@@ -64,7 +64,7 @@ fn a_policy_reads_as_written() {
 
 /// Line of [`VALID`] to replace, what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const MISTAKES: [(usize, &str, &str, &str, &str); 48] = [
+const MISTAKES: [(usize, &str, &str, &str, &str); 49] = [
     (1, "", "default", "missing", "default = \"deny\""),
     (1, "default = \"allow\"", "default", "not accepted", "default = \"deny\""),
     (1, "default = true", "default", "text in quotes is wanted", "text in quotes"),
@@ -107,6 +107,7 @@ const MISTAKES: [(usize, &str, &str, &str, &str); 48] = [
     (19, "", "allow.id", "missing", "name the rule"),
     (26, "id = \"telemetry-to-historian\"", "allow.id", "taken", "of its own"),
     (20, "from = \"role=boss\"", "allow.from", "unknown value", "historian, hmi, sensor-gw"),
+    (20, "from = \"role=historian, site=same\"", "allow.from", "not built yet", "a rule for each value"),
     (20, "form = \"role=historian\"\nfrom = \"role=historian\"", "allow.form", "unknown key", "`from`"),
     (21, "to = \"telemetri\"", "allow.to", "unknown service", "\"telemetry\""),
     (22, "topics = [\"raw.\"]", "allow.topics", "outside the topics", "\"temp.\", \"vib.\""),

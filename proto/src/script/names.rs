@@ -1,0 +1,176 @@
+//! What is wrong with a script, as it is found; and what may be a name.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::tokens::{OPENERS, Word};
+use super::{Dialect, Options, Script, ScriptMistake};
+use crate::document::quoted;
+
+/// The mistakes and warnings so far.
+pub(super) struct Notes<'o> {
+    pub(super) options: &'o Options<'o>,
+    mistakes: Vec<(Whose, ScriptMistake)>,
+    warnings: Vec<ScriptMistake>,
+}
+
+/// Who refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    /// ZeroTier's compiler too.
+    Upstreams,
+    /// We alone.
+    Ours,
+}
+
+impl<'o> Notes<'o> {
+    pub(super) const fn new(options: &'o Options<'o>) -> Self {
+        Self { options, mistakes: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// A mistake that ZeroTier's compiler finds too.
+    pub(super) fn refuse(&mut self, word: &Word<'_>, problem: impl Into<String>, mend: impl Into<String>) {
+        self.note(Whose::Upstreams, word, problem.into(), mend.into());
+    }
+
+    /// A mistake that it compiles.
+    pub(super) fn ours(&mut self, word: &Word<'_>, problem: impl Into<String>, mend: impl Into<String>) {
+        self.note(Whose::Ours, word, problem.into(), mend.into());
+    }
+
+    pub(super) fn warn(&mut self, word: &Word<'_>, problem: impl Into<String>, mend: impl Into<String>) {
+        if self.warnings.len() < Script::MOST_MISTAKES {
+            let warning = self.at(word, problem.into(), mend.into());
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    fn note(&mut self, whose: Whose, word: &Word<'_>, problem: String, mend: String) {
+        let mistake = self.at(word, problem, mend);
+        let is_known = self.mistakes.iter().any(|(_, known)| *known == mistake);
+        if !self.is_full() && !is_known {
+            self.mistakes.push((whose, mistake));
+        }
+    }
+
+    fn at(&self, word: &Word<'_>, problem: String, mend: String) -> ScriptMistake {
+        ScriptMistake { line: self.line(word), column: word.column, problem, mend }
+    }
+
+    /// The line of a word in its file.
+    pub(super) fn line(&self, word: &Word<'_>) -> u32 {
+        self.options.first_line.max(1).saturating_add(word.line - 1)
+    }
+
+    /// Whether nothing more need be looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.mistakes.len() >= MOST_LOOKED_AT
+    }
+
+    /// The warnings, or the mistakes where there are some.
+    pub(super) fn into_result(mut self) -> Result<Vec<ScriptMistake>, Vec<ScriptMistake>> {
+        if self.mistakes.is_empty() {
+            self.warnings.sort_by_key(|warning| (warning.line, warning.column));
+            return Ok(self.warnings);
+        }
+        let is_upstreams = self.options.dialect == Dialect::ZeroTier;
+        self.mistakes
+            .sort_by_key(|(whose, mistake)| (is_upstreams.then_some(*whose), mistake.line, mistake.column));
+        self.mistakes.truncate(Script::MOST_MISTAKES);
+        Err(self.mistakes.into_iter().map(|(_, mistake)| mistake).collect())
+    }
+}
+
+/// The name that a definition gives, in lower case; `None` where it is none, which is noted.
+pub(super) fn defined(word: &Word<'_>, text: &str, of: Named, notes: &mut Notes<'_>) -> Option<String> {
+    let name = text.to_lowercase();
+    let fits = |character: char| {
+        character == '_'
+            || character.is_ascii_alphanumeric()
+            || (!character.is_ascii() && character.is_alphabetic() && character <= '\u{ffff}')
+    };
+    let begins = name.chars().next().is_some_and(|first| !first.is_ascii_digit());
+    if !begins || !name.chars().all(fits) {
+        let problem = format!("{} is no name", quoted(text));
+        notes.refuse(word, problem, "write letters, digits and _ , not beginning with a digit");
+        return None;
+    }
+    if of == Named::Definition && is_reserved(&name) {
+        notes.refuse(word, format!("{} is a word of the language", quoted(text)), "take another name");
+        return None;
+    }
+    Some(name)
+}
+
+/// What gets a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A macro, tag, capability or set.
+    Definition,
+    /// A flag or an enum.
+    Value,
+}
+
+/// What to write instead of a name that is not known.
+pub(super) fn did_you_mean<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    match crate::document::nearest(text, known) {
+        Some(near) => format!("did you mean {}?", quoted(near)),
+        None => "define it".to_owned(),
+    }
+}
+
+/// Whether a word may not be an argument or a name.
+pub(super) fn is_reserved(text: &str) -> bool {
+    OPENERS.contains(&text) || RESERVED.contains(&text)
+}
+
+/// More than are told of, so that those that upstream finds can come first.
+const MOST_LOOKED_AT: usize = 4 * Script::MOST_MISTAKES;
+
+/// Upstream's list, without the words that open blocks.
+const RESERVED: [&str; 40] = [
+    "default",
+    "ztsrc",
+    "ztdest",
+    "vlan",
+    "vlanpcp",
+    "vlandei",
+    "ethertype",
+    "macsrc",
+    "macdest",
+    "ipsrc",
+    "ipdest",
+    "iptos",
+    "ipprotocol",
+    "icmp",
+    "sport",
+    "dport",
+    "chr",
+    "framesize",
+    "random",
+    "tand",
+    "tor",
+    "txor",
+    "tdiff",
+    "teq",
+    "tseq",
+    "treq",
+    "type",
+    "enum",
+    "class",
+    "define",
+    "import",
+    "include",
+    "log",
+    "not",
+    "xor",
+    "or",
+    "and",
+    "set",
+    "var",
+    "let",
+];
