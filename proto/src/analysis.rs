@@ -12,6 +12,7 @@ mod named;
 mod passes;
 mod pieces;
 mod question;
+mod raw;
 mod reach;
 mod topics;
 

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
+use super::raw;
 use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
 use crate::zmtp::SocketType;
 
@@ -50,6 +51,7 @@ impl Named {
                 self.add_packets(&target.packets);
             }
         }
+        raw::add(policy, self);
     }
 
     fn add_target(&mut self, target: &Target, topics: &[String]) {
@@ -71,7 +73,8 @@ impl Named {
     }
 }
 
-fn cut(cuts: &mut BTreeSet<u16>, range: &RangeInclusive<u16>) {
+/// Notes where `range` begins and behind its end.
+pub(super) fn cut(cuts: &mut BTreeSet<u16>, range: &RangeInclusive<u16>) {
     cuts.insert(*range.start());
     cuts.extend(range.end().checked_add(1));
 }
