@@ -83,11 +83,16 @@ pub enum Verb {
     )]
     Ping(Ping),
     /// What the policy says about one thing: allowed or denied, and by which rule
+    ///
+    /// Without /SERVICE and PACKETS: everything that passes from the one to the other. Exit code 0 allowed, 1 denied, 2 for a name
+    /// that the policy does not have.
     #[command(
         after_help = "Example:\n  lockgate explain edge-south edge-north/telemetry#temp.1\n  lockgate explain edge-south edge-north tcp:22"
     )]
     Explain(Explain),
-    /// Who reaches what: the whole matrix
+    /// Who reaches what: the whole matrix, by tag set
+    ///
+    /// Nodes that no rule tells apart are one tag set; the table is exact, and what is not in it is denied.
     #[command(after_help = "Example:\n  lockgate reach --policy policy.toml")]
     Reach(Reach),
     /// The policy file on its own, and a candidate beside the one in force

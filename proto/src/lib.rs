@@ -28,6 +28,7 @@ pub mod peer;
 pub mod wire;
 
 // The policy, bottom up.
+pub mod analysis;
 pub mod document;
 pub mod flows;
 pub mod policy;

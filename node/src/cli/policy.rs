@@ -35,12 +35,16 @@ pub struct Reach {
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     /// Every mistake at once, and what is valid but dead, shadowed or too broad
+    ///
+    /// Exit code 1 where there is a mistake or a warning; notes alone (words that nobody uses) are 0.
     #[command(after_help = "Example:\n  lockgate policy check policy.toml")]
     Check(PolicyFile),
     /// Run the [[test]]s in the file
     #[command(after_help = "Example:\n  lockgate policy test --cover --mutate policy.toml")]
     Test(PolicyTest),
     /// Who gains and who loses what between two policies
+    ///
+    /// Exit code 0 where the same passes under both, 1 where not. Limits of size and rate are not compared.
     #[command(after_help = "Example:\n  lockgate policy diff policy.toml candidate.toml")]
     Diff(PolicyDiff),
     /// The flow rules that the policy compiles to
