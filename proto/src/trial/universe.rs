@@ -1,0 +1,201 @@
+//! Every question that a claim of a test can ask about a network, as far as the answers can differ.
+//!
+//! Nodes that carry the same tags and that nothing names are told apart by no rule: two of them stand for all. Ports are
+//! asked about at the ends of every range and beside them, topics by every prefix, by what is one character short of it,
+//! and by one that no prefix covers. So two policies that answer all of these alike answer every claim alike.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::policy::{Packets, Policy, TagExpr, Target, Term};
+use crate::rules::{Ask, PacketKind, Rules, What};
+use crate::zmtp::SocketType;
+
+/// A question: [`Ask`] with a list of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Question<'p> {
+    pub(super) from: &'p str,
+    pub(super) to: &'p str,
+    pub(super) what: What<'p>,
+    pub(super) hold: Vec<&'p str>,
+}
+
+impl Question<'_> {
+    pub(super) fn is_allowed(&self, rules: &Rules) -> bool {
+        let Self { from, to, what, ref hold } = *self;
+        rules.ask(&Ask { from, to, what, hold }).is_ok()
+    }
+
+    /// The claim that asks it: `edge-north/telemetry#temp.`, `edge-north/tcp:22`.
+    pub(super) fn claim(&self) -> String {
+        match self.what {
+            What::Packets(kind) => format!("{}/{kind}", self.to),
+            What::Service { name, topic: None, .. } => format!("{}/{name}", self.to),
+            What::Service { name, topic: Some(topic), .. } => {
+                format!("{}/{name}#{}", self.to, String::from_utf8_lossy(topic))
+            }
+        }
+    }
+}
+
+/// What the questions are made of.
+#[derive(Debug, Default)]
+pub(super) struct Points {
+    /// Each service with the topics to ask for.
+    topics: BTreeMap<String, BTreeSet<String>>,
+    ports: BTreeSet<u16>,
+    capabilities: Vec<String>,
+}
+
+impl Points {
+    /// Those of a policy.
+    pub(super) fn of(policy: &Policy) -> Self {
+        let mut points = Self { capabilities: policy.capabilities.keys().cloned().collect(), ..Self::default() };
+        for service in policy.services.values() {
+            points.topics.entry(service.name.clone()).or_default();
+            points.add_topics(&service.name, &service.topics);
+        }
+        for target in targets(policy) {
+            match target {
+                (Target::Service(name), topics) => points.add_topics(name, topics),
+                (Target::Packets(target), _) => points.add_ports(&target.packets),
+            }
+        }
+        points.add_flow_rules(policy);
+        for topics in points.topics.values_mut().filter(|topics| !topics.is_empty()) {
+            let other = OTHER_TOPICS.iter().find(|other| !topics.iter().any(|one| other.starts_with(one.as_str())));
+            topics.extend(other.map(ToString::to_string));
+        }
+        points
+    }
+
+    fn add_topics(&mut self, service: &str, topics: &[String]) {
+        let known = self.topics.entry(service.to_string()).or_default();
+        for topic in topics {
+            known.insert(topic.clone());
+            known.extend(shortened(topic));
+        }
+    }
+
+    fn add_ports(&mut self, packets: &Packets) {
+        if let Packets::Tcp(ports) | Packets::Udp(ports) = packets {
+            self.add_range(*ports.start(), *ports.end());
+        }
+    }
+
+    fn add_range(&mut self, first: u16, last: u16) {
+        let around = [first.saturating_sub(1), first, last, last.saturating_add(1)];
+        self.ports.extend(around.into_iter().filter(|port| *port > 0));
+    }
+
+    /// What can be asked of a node.
+    fn asked(&self) -> Vec<What<'_>> {
+        let mut asked = vec![What::Packets(PacketKind::Icmp)];
+        for port in &self.ports {
+            asked.extend([PacketKind::Tcp(*port), PacketKind::Udp(*port)].map(What::Packets));
+        }
+        for (name, topics) in &self.topics {
+            let topics = topics.iter().map(|topic| Some(topic.as_bytes()));
+            for topic in core::iter::once(None).chain(topics) {
+                asked.push(What::Service { name, topic, socket: None });
+            }
+        }
+        asked
+    }
+
+    /// What rules look at but no claim can ask for: the type of the using application's socket.
+    fn beyond_claims(&self) -> Vec<What<'_>> {
+        let each = self.topics.keys().flat_map(|name| {
+            let of = |socket| What::Service { name, topic: None, socket: Some(socket) };
+            SocketType::ALL.into_iter().map(of)
+        });
+        each.collect()
+    }
+
+    /// With nothing held, and with each capability.
+    fn holds(&self) -> Vec<Vec<&str>> {
+        let each = self.capabilities.iter().map(|name| vec![name.as_str()]);
+        core::iter::once(Vec::new()).chain(each).collect()
+    }
+
+    /// Every question between the nodes of `policy`, those with the shortest claims first.
+    pub(super) fn questions<'p>(&'p self, policy: &'p Policy) -> Vec<Question<'p>> {
+        let nodes = representatives(policy);
+        let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
+        let mut questions = self.between(pairs, &self.asked());
+        questions.sort_by_cached_key(|question| {
+            let claim = question.claim();
+            (question.hold.len(), claim.len(), claim, question.from)
+        });
+        questions
+    }
+
+    /// What no claim can ask: about sockets, and about the nodes `strangers`, which are in `policy` for this.
+    pub(super) fn unaskable<'p>(&'p self, policy: &'p Policy, strangers: &'p [String]) -> Vec<Question<'p>> {
+        let is_stranger = |node: &&str| strangers.iter().any(|stranger| stranger == node);
+        let nodes: Vec<&str> = representatives(policy).into_iter().filter(|node| !is_stranger(node)).collect();
+        let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
+        let mut questions = self.between(pairs, &self.beyond_claims());
+        let met = strangers.iter().flat_map(|stranger| {
+            nodes.iter().flat_map(move |node| [(stranger.as_str(), *node), (*node, stranger.as_str())])
+        });
+        questions.extend(self.between(met, &self.asked()));
+        questions
+    }
+
+    fn between<'p>(
+        &'p self,
+        pairs: impl Iterator<Item = (&'p str, &'p str)>,
+        asked: &[What<'p>],
+    ) -> Vec<Question<'p>> {
+        let holds = self.holds();
+        let mut questions = Vec::new();
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            for what in asked {
+                let of = |hold: &Vec<&'p str>| Question { from, to, what: *what, hold: hold.clone() };
+                questions.extend(holds.iter().map(of));
+            }
+        }
+        questions
+    }
+}
+
+/// Every prefix of `topic` that is one character short; none where that would be every topic.
+pub(super) fn shortened(topic: &str) -> Option<String> {
+    let mut shorter = topic.to_string();
+    shorter.pop();
+    (!shorter.is_empty()).then_some(shorter)
+}
+
+/// Two nodes of each kind that the rules can tell apart.
+fn representatives(policy: &Policy) -> Vec<&str> {
+    let named = named(policy);
+    let mut seen: BTreeMap<_, u8> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (name, tags) in &policy.nodes {
+        let name = name.as_str();
+        let own = (named.contains(name) || policy.rules_text().contains(name)).then_some(name);
+        let count = seen.entry((tags, own)).or_default();
+        *count = count.saturating_add(1);
+        if *count <= 2 {
+            kept.push(name);
+        }
+    }
+    kept
+}
+
+/// The nodes that a rule names.
+fn named(policy: &Policy) -> BTreeSet<&str> {
+    let terms = expressions(policy).into_iter().flat_map(TagExpr::terms);
+    let names = terms.filter_map(|term| match term {
+        Term::Node(name) => Some(name.as_str()),
+        Term::Tag(..) => None,
+    });
+    names.collect()
+}
+
+/// Topics that look like none of a plant's.
+const OTHER_TOPICS: [&str; 4] = ["other", "zzz", "~~~", "\u{a4}"];
