@@ -12,11 +12,12 @@ mod units;
 pub use mistake::{Mistake, Mistakes, Warning, quoted};
 pub use nearest::nearest;
 pub use table::{Date, Entry, Spot, Table, Value, is_name};
-pub use units::{parse_duration, parse_rate, parse_size};
+pub use units::{duration_text, parse_duration, parse_rate, parse_size};
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
@@ -63,21 +64,22 @@ fn note_duplicate(key: &str, line: usize, mistakes: &mut Mistakes) {
     mistakes.note(line, key, "the key is given twice", "keep one of the two");
 }
 
-fn table(from: &DeTable<'_>, line: usize, path: String, lines: &Lines) -> Table {
+fn table(from: &DeTable<'_>, line: usize, path: String, lines: &Lines<'_>) -> Table {
     let entries: Vec<Entry> = from
         .iter()
         .map(|(key, value)| {
             let name = key.get_ref().to_string();
             let line = lines.at(key.span().start);
             let path = join(&path, &name);
+            let text_line = text_line(value, lines);
             let value = convert(value.get_ref(), line, &path, lines);
-            Entry { key: name, line, value }
+            Entry { key: name, line, text_line, value }
         })
         .collect();
     Table::new(line, path, entries)
 }
 
-fn convert(from: &DeValue<'_>, line: usize, path: &str, lines: &Lines) -> Value {
+fn convert(from: &DeValue<'_>, line: usize, path: &str, lines: &Lines<'_>) -> Value {
     match from {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => {
@@ -85,16 +87,62 @@ fn convert(from: &DeValue<'_>, line: usize, path: &str, lines: &Lines) -> Value 
         }
         DeValue::Float(_) => Value::Other("a number with a point"),
         DeValue::Boolean(truth) => Value::Truth(*truth),
-        DeValue::Datetime(moment) => match (moment.date, moment.time) {
-            (Some(date), None) => Value::Date(Date { year: date.year, month: date.month, day: date.day }),
-            _ => Value::Other("a time"),
-        },
+        DeValue::Datetime(moment) => date_or_moment(
+            moment.date.map(|date| Date { year: date.year, month: date.month, day: date.day }),
+            moment.time.map(|time| {
+                let (minutes, seconds) = (time.minute.into(), time.second.unwrap_or(0).into());
+                [time.hour.into(), minutes, seconds, time.nanosecond.unwrap_or(0)]
+            }),
+            moment.offset.map(|offset| offset.to_string()),
+        ),
         DeValue::Array(items) => Value::List(items.iter().map(|item| list_item(item, path, lines)).collect()),
         DeValue::Table(inner) => Value::Table(table(inner, line, path.to_string(), lines)),
     }
 }
 
-fn list_item(item: &Spanned<DeValue<'_>>, path: &str, lines: &Lines) -> Spot<Value> {
+/// `clock` is hours, minutes, seconds and nanoseconds; `offset` as it is written: `Z`, `+01:00`.
+fn date_or_moment(date: Option<Date>, clock: Option<[u32; 4]>, offset: Option<String>) -> Value {
+    let Some(date) = date else {
+        return Value::Other("a time");
+    };
+    let Some([hours, minutes, seconds, nanos]) = clock else {
+        return Value::Date(date);
+    };
+    let Some(east) = offset.as_deref().and_then(seconds_east) else {
+        return Value::Other("a time without an offset");
+    };
+    let local = date.days() * 86_400 + i64::from(hours) * 3600 + i64::from(minutes) * 60 + i64::from(seconds);
+    u64::try_from(local - east)
+        .map_or(Value::Other("a time before 1970"), |seconds| Value::Moment(Duration::new(seconds, nanos)))
+}
+
+/// How far a clock with this offset is ahead of UTC.
+fn seconds_east(offset: &str) -> Option<i64> {
+    if offset == "Z" {
+        return Some(0);
+    }
+    let sign = if offset.starts_with('-') { -1 } else { 1 };
+    let (hours, minutes) = offset.strip_prefix(['+', '-'])?.split_once(':')?;
+    Some(sign * (hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60))
+}
+
+/// The line of a text's first character, where the lines of the text are those of the file.
+fn text_line(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Option<usize> {
+    let DeValue::String(text) = value.get_ref() else {
+        return None;
+    };
+    let raw = lines.text.get(value.span())?;
+    let line = lines.at(value.span().start);
+    let marks = |raw: &str| raw.bytes().filter(|byte| *byte == b'\n').count();
+    let Some(inside) = raw.strip_prefix("'''").or_else(|| raw.strip_prefix("\"\"\"")) else {
+        return (marks(text) == 0).then_some(line);
+    };
+    // A line break right behind the quotes is not part of the text.
+    let dropped = usize::from(inside.starts_with('\n') || inside.starts_with("\r\n"));
+    (marks(inside) - dropped == marks(text)).then_some(line + dropped)
+}
+
+fn list_item(item: &Spanned<DeValue<'_>>, path: &str, lines: &Lines<'_>) -> Spot<Value> {
     let line = lines.at(item.span().start);
     Spot { value: convert(item.get_ref(), line, path, lines), line }
 }
@@ -108,17 +156,20 @@ fn join(path: &str, key: &str) -> String {
 }
 
 /// Where each line begins, to turn a byte offset into a line number.
-struct Lines(Vec<usize>);
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
 
-impl Lines {
-    fn of(text: &str) -> Self {
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self(core::iter::once(0).chain(starts).collect())
+        Self { text, starts: core::iter::once(0).chain(starts).collect() }
     }
 
     /// The line of a byte, counted from 1.
     fn at(&self, offset: usize) -> usize {
-        self.0.partition_point(|start| *start <= offset)
+        self.starts.partition_point(|start| *start <= offset)
     }
 }
 

@@ -1,17 +1,30 @@
 //! The policy as its authors wrote it (`policy.toml`): allow-only, order-free, default deny.
 //!
-//! Parsing is total and tells every mistake at once. What this version cannot enforce (`[[forbid]]`, `[[test]]`,
-//! `[capability]`, `rules`) is refused: a rule that is silently ignored would grant what its author forbade.
-//! [`crate::rules`] compiles a policy for judging.
+//! Parsing is total and tells every mistake at once. What this version cannot enforce (`mode = "broker"`) is refused: a
+//! word that is silently ignored could grant what its author forbade. [`crate::rules`] compiles a policy for judging.
 
 mod allow;
+mod capability;
+mod claims;
+mod fit;
+mod forbid;
 mod limits;
+mod overlap;
+mod permission;
+mod raw;
 mod service;
 mod tags;
+mod target;
 
-pub use allow::{Allow, PacketTarget, Packets, Target};
+pub use allow::Allow;
+pub use capability::{Capability, Grant};
+pub use claims::{Claim, ClaimWhat, Test};
+pub use forbid::{Forbid, ForbidTarget};
 pub use limits::{Limits, Rate, size_text};
+pub use overlap::can_meet;
+pub use raw::RawRules;
 pub use service::Service;
+pub use target::{PacketTarget, Packets, Target};
 
 pub use crate::program::{NodeTags, TagExpr, Term};
 
@@ -21,6 +34,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::document::{self, Mistake, Mistakes, Table, nearest, quoted};
+use permission::Ids;
 
 /// A valid policy.
 #[derive(Clone, Debug)]
@@ -35,6 +49,16 @@ pub struct Policy {
     pub services: BTreeMap<String, Service>,
     /// Who may reach it, in the order of the file (which decides nothing).
     pub allows: Vec<Allow>,
+    /// What nobody may reach, in the order of the file. No allow, capability or grant overlaps one.
+    pub forbids: Vec<Forbid>,
+    /// What a node can be given for a time, in the order of the file.
+    pub capabilities: Vec<Capability>,
+    /// Who is given what, in the order of the file.
+    pub grants: Vec<Grant>,
+    /// Raw flow rules; `None` where there are none.
+    pub rules: Option<RawRules>,
+    /// The tests in the file, in its order.
+    pub tests: Vec<Test>,
     /// What is valid but probably not meant so.
     pub warnings: Vec<Mistake>,
 }
@@ -68,45 +92,39 @@ fn read(file: &str, root: &Table, mistakes: &mut Mistakes, warnings: &mut Mistak
         nodes: BTreeMap::new(),
         services: BTreeMap::new(),
         allows: Vec::new(),
+        forbids: Vec::new(),
+        capabilities: Vec::new(),
+        grants: Vec::new(),
+        rules: None,
+        tests: Vec::new(),
         warnings: Vec::new(),
     };
     if root.entries.is_empty() {
         mistakes.note(0, "", "no policy: nothing passes", EMPTY_MEND);
         return policy;
     }
-    refuse_unbuilt(root, mistakes);
     root.only(&KNOWN, mistakes);
     read_default(root, mistakes);
     policy.tags = tags::read_vocabulary(root, mistakes);
     policy.nodes = tags::read_nodes(root, &policy.tags, mistakes);
     let names = tags::Names { tags: &policy.tags, nodes: &policy.nodes };
     policy.services = service::read_all(root, &names, mistakes, warnings);
-    policy.allows = allow::read_all(root, &names, &policy.services, mistakes, warnings);
+    let mut reader = permission::Reader {
+        names: &names,
+        services: &policy.services,
+        mistakes,
+        warnings,
+        ids: Ids::default(),
+    };
+    policy.allows = reader.allows(root);
+    policy.forbids = reader.forbids(root);
+    policy.capabilities = reader.capabilities(root);
+    policy.grants = reader.grants(root, &policy.capabilities);
+    policy.tests = reader.tests(root);
+    policy.rules = raw::read(root, mistakes);
+    overlap::refuse(&policy, mistakes);
     require_rules(root, &policy, mistakes);
     policy
-}
-
-/// A key that is known but cannot be enforced yet is an error: whoever wrote it relies on it.
-fn refuse_unbuilt(root: &Table, mistakes: &mut Mistakes) {
-    for (key, what) in UNBUILT {
-        for line in lines_of(root, key) {
-            let mend = format!(
-                "remove it: this version cannot enforce {what}, and must not pass over it in silence"
-            );
-            mistakes.note(line, key, "not built yet", mend);
-        }
-    }
-}
-
-/// The lines where a section stands; every one, where it repeats.
-fn lines_of(root: &Table, key: &str) -> Vec<usize> {
-    match root.entry(key) {
-        None => Vec::new(),
-        Some(entry) => match &entry.value {
-            document::Value::List(items) if !items.is_empty() => items.iter().map(|item| item.line).collect(),
-            _ => [entry.line].into(),
-        },
-    }
 }
 
 fn read_default(root: &Table, mistakes: &mut Mistakes) {
@@ -128,12 +146,27 @@ fn read_default(root: &Table, mistakes: &mut Mistakes) {
 
 /// A service that no rule names is a mistake: its author believes that somebody can use it.
 fn require_rules(root: &Table, policy: &Policy, mistakes: &mut Mistakes) {
-    let named = tags::names_in(root, "allow", "to");
+    let mut named = tags::names_in(root, "allow", "to");
+    named.extend(tags::names_in(root, "capability", "to"));
+    if let Some(rules) = &policy.rules {
+        named.extend(rules.words());
+    }
     for service in policy.services.values().filter(|service| !named.contains(&service.name.as_str())) {
         let key = format!("service.{}", service.name);
         let mend = format!("add an [[allow]] with  to = \"{}\" , or remove the service", service.name);
         mistakes.note(service.line, &key, "a service without a rule: nobody may use it", mend);
     }
+}
+
+/// Notes every key that is not `known`. `rules` is the one that TOML makes easy to misplace.
+fn only(table: &Table, known: &[&str], mistakes: &mut Mistakes) {
+    if !raw::is_misplaced(table) {
+        return table.only(known, mistakes);
+    }
+    let problem = "the flow rules stand inside a section: a key belongs to the section above it";
+    table.note(raw::KEY, problem, "move `rules` up, above the first [section]", mistakes);
+    let known: Vec<&str> = known.iter().copied().chain([raw::KEY]).collect();
+    table.only(&known, mistakes);
 }
 
 /// `did you mean …?` for a name that is not in `known`; the whole list where nothing is near.
@@ -159,15 +192,8 @@ fn meant<'k>(
     format!("known are: {}", listed.join(", "))
 }
 
-const KNOWN: [&str; 9] =
-    ["default", "tags", "nodes", "service", "allow", "forbid", "test", "capability", "rules"];
-
-const UNBUILT: [(&str, &str); 4] = [
-    ("forbid", "an invariant"),
-    ("test", "a test in the file"),
-    ("capability", "capabilities"),
-    ("rules", "raw flow rules"),
-];
+const KNOWN: [&str; 10] =
+    ["default", "tags", "nodes", "service", "allow", "forbid", "capability", "grant", "rules", "test"];
 
 const EMPTY_MEND: &str = "write  default = \"deny\" , then [tags], [nodes], a [service.NAME] and an [[allow]] \
                           for what should pass  (`lockgate init` writes an example)";

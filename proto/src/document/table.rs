@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Mistakes, nearest, quoted};
 
@@ -26,6 +27,18 @@ pub struct Date {
     pub day: u8,
 }
 
+impl Date {
+    /// Days since 1970-01-01, negative before it (the calendar of today, carried backwards).
+    pub fn days(self) -> i64 {
+        // A year that begins in March has its leap day at its end.
+        let year = i64::from(self.year) - i64::from(self.month <= 2);
+        let month = (i64::from(self.month) + 9) % 12;
+        let in_year = (153 * month + 2) / 5 + i64::from(self.day) - 1;
+        let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        year * 365 + leaps + in_year - DAYS_TO_1970
+    }
+}
+
 /// What a key can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -37,6 +50,8 @@ pub enum Value {
     Truth(bool),
     /// A date without a time.
     Date(Date),
+    /// A date with a time and an offset: since the Unix epoch.
+    Moment(Duration),
     /// A list, or sections that repeat (`[[peer]]`).
     List(Vec<Spot<Value>>),
     /// A section, or an inline table.
@@ -53,6 +68,7 @@ impl Value {
             Self::Integer(_) => "a number",
             Self::Truth(_) => "true or false",
             Self::Date(_) => "a date",
+            Self::Moment(_) => "a time",
             Self::List(_) => "a list",
             Self::Table(_) => "a section",
             Self::Other(kind) => kind,
@@ -67,6 +83,9 @@ pub struct Entry {
     pub key: String,
     /// Its line.
     pub line: usize,
+    /// Of a text whose lines are lines of the file: where its first character stands. `None` where escapes or joined lines
+    /// shift them, and for what is no text.
+    pub text_line: Option<usize>,
     /// Its value.
     pub value: Value,
 }
@@ -173,6 +192,15 @@ impl Table {
         }
     }
 
+    /// The moment at `key`, since the Unix epoch; another type is a mistake, as is a time without an offset.
+    pub fn moment(&self, key: &str, mistakes: &mut Mistakes) -> Option<Spot<Duration>> {
+        let entry = self.entry(key)?;
+        match &entry.value {
+            Value::Moment(moment) => Some(Spot { value: *moment, line: entry.line }),
+            other => self.wrong_type(key, MOMENT, other, mistakes),
+        }
+    }
+
     /// The list of texts at `key`; another type is a mistake, as is each item of another type.
     pub fn texts(&self, key: &str, mistakes: &mut Mistakes) -> Option<Vec<Spot<&str>>> {
         let entry = self.entry(key)?;
@@ -260,6 +288,11 @@ pub fn is_name(text: &str) -> bool {
         && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
         && text.bytes().all(plain)
 }
+
+const MOMENT: &str = "a date and a time with an offset, without quotes, as in 2026-12-01T08:00:00Z,";
+
+/// From the 1st of March of the year 0 to 1970-01-01.
+const DAYS_TO_1970: i64 = 719_468;
 
 /// As in DNS (RFC 1035, 2.3.4), so that a node's name can become a host name.
 const LONGEST_NAME: usize = 63;

@@ -1,5 +1,7 @@
 //! Quantities as people write them: `64KiB`, `2000/s`, `50us`.
 
+use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 /// Bytes: a number with `B`, `KiB`, `MiB` or `GiB` behind it (`64KiB`). `None` for anything else, and beyond 64 bit.
@@ -21,17 +23,30 @@ pub fn parse_rate(text: &str) -> Option<u64> {
     (unit == "/s" && number > 0).then_some(number)
 }
 
-/// A time: a number with `us`, `ms`, `s`, `min` or `h` behind it (`50us`, `25s`).
+/// A time: a number with `us`, `ms`, `s`, `min` (or `m`), `h` or `d` behind it (`50us`, `25s`, `4h`).
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     match unit {
         "us" => Some(Duration::from_micros(number)),
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
-        "min" => number.checked_mul(60).map(Duration::from_secs),
+        "min" | "m" => number.checked_mul(60).map(Duration::from_secs),
         "h" => number.checked_mul(3600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
         _ => None,
     }
+}
+
+/// A time as people write it, in the largest unit that divides it: `4h`, `90min`, `1500ms`.
+pub fn duration_text(time: Duration) -> String {
+    if time.subsec_nanos() != 0 {
+        return format!("{time:?}");
+    }
+    let seconds = time.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "min")];
+    let unit = units.into_iter().find(|(factor, _)| seconds > 0 && seconds.is_multiple_of(*factor));
+    let (factor, name) = unit.unwrap_or((1, "s"));
+    format!("{}{name}", seconds / factor)
 }
 
 /// Digits first, then the unit, with at most a space between.
@@ -70,6 +85,9 @@ mod tests {
             ("25s", Some(25_000_000)),
             ("2min", Some(120_000_000)),
             ("1h", Some(3_600_000_000)),
+            ("30m", Some(1_800_000_000)),
+            ("7d", Some(604_800_000_000)),
+            ("18446744073709551615d", None),
             ("3ms", Some(3000)),
             ("25", None),
             ("fast", None),

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::tags::{Names, check_name};
-use super::{Limits, TagExpr, meant};
+use super::{Limits, TagExpr, meant, only};
 use crate::document::{Entry, Mistakes, Spot, Table, Value, nearest, quoted};
 use crate::zmtp::SocketType;
 
@@ -45,6 +45,10 @@ pub(super) fn read_all(
             continue;
         };
         check_name("service", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
+        if entry.key == "icmp" {
+            let problem = "in tests, `icmp` behind a node means the packets";
+            mistakes.note(entry.line, &table.path_to(&entry.key), problem, "call the service something else");
+        }
         services.insert(entry.key.clone(), read(entry, body, names, mistakes, warnings));
     }
     services
@@ -58,7 +62,7 @@ fn read(
     mistakes: &mut Mistakes,
     warnings: &mut Mistakes,
 ) -> Service {
-    table.only(&KNOWN, mistakes);
+    only(table, &KNOWN, mistakes);
     let hosted_by = names.expression(table, "hosted-by", mistakes);
     let sockets = read_sockets(table, mistakes).unwrap_or_else(|| {
         table.require("socket", SOCKET_MEND, mistakes);

@@ -80,12 +80,18 @@ impl Names<'_> {
     }
 
     fn node_term(&self, name: &str, line: usize, key: &str, mistakes: &mut Mistakes) -> Option<Term> {
-        if self.nodes.contains_key(name) {
-            return Some(Term::Node(name.to_string()));
+        self.node(&Spot { value: name, line }, key, mistakes).then(|| Term::Node(name.to_string()))
+    }
+
+    /// Whether there is such a node; it is a mistake to name one that there is not.
+    pub(super) fn node(&self, name: &Spot<&str>, key: &str, mistakes: &mut Mistakes) -> bool {
+        if self.nodes.contains_key(name.value) {
+            return true;
         }
-        let mend = meant(name, self.nodes.keys().map(String::as_str), "add the node to [nodes]", mistakes);
-        mistakes.note(line, key, format!("unknown node {}", quoted(name)), mend);
-        None
+        let known = self.nodes.keys().map(String::as_str);
+        let mend = meant(name.value, known, "add the node to [nodes]", mistakes);
+        mistakes.note(name.line, key, format!("unknown node {}", quoted(name.value)), mend);
+        false
     }
 
     /// A node has one value per tag, so that two values of one tag match nobody.
@@ -230,12 +236,14 @@ pub(super) fn check_name(what: &str, name: &str, line: usize, key: &str, mistake
     }
 }
 
-/// The texts at `key` in each repeated section `section`, without noting anything.
+/// The texts at `key` in each section under `section`, repeated or named, without noting anything.
 pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> BTreeSet<&'t str> {
-    let Some(Value::List(items)) = root.value(section) else {
-        return BTreeSet::new();
+    let values: Vec<&Value> = match root.value(section) {
+        Some(Value::List(items)) => items.iter().map(|item| &item.value).collect(),
+        Some(Value::Table(table)) => table.entries.iter().map(|entry| &entry.value).collect(),
+        _ => Vec::new(),
     };
-    let texts = items.iter().filter_map(|item| match &item.value {
+    let texts = values.into_iter().filter_map(|value| match value {
         Value::Table(table) => table.value(key),
         _ => None,
     });
