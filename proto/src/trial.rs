@@ -3,18 +3,21 @@
 //! Everything here asks [`Rules::ask`] and nothing else, so that a test sees what the data path does.
 
 mod cover;
+mod flow_rules;
 mod mutants;
 mod mutate;
+mod remedy;
 mod universe;
 
 pub use cover::{Coverage, Gap, Missing, cover};
-pub use mutate::{Mutation, Remedy, Survivor, mutate};
+pub use mutate::{Mutation, Survivor, mutate};
+pub use remedy::Remedy;
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::policy::{Claim, ClaimWhat, Policy, Test};
-use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
+use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 use universe::Question;
 
 /// What a claim says.
@@ -62,11 +65,11 @@ impl Judged<'_> {
 
 /// Judges every claim, in the order of the file.
 pub fn judge<'p>(policy: &'p Policy, rules: &Rules) -> Vec<Judged<'p>> {
-    let judged = claims(policy).map(|(test, claim, expected)| {
-        let Question { from, to, what, hold } = question(test, claim);
-        Judged { test, claim, expected, answer: rules.ask(&Ask { from, to, what, hold: &hold }) }
-    });
-    judged.collect()
+    let judge = |(test, claim, expected)| {
+        let answer = question(test, claim).ask(rules);
+        Judged { test, claim, expected, answer }
+    };
+    claims(policy).map(judge).collect()
 }
 
 fn claims(policy: &Policy) -> impl Iterator<Item = (&Test, &Claim, Expected)> {

@@ -3,6 +3,7 @@
 mod check;
 mod compile;
 mod diff;
+pub(super) mod file;
 mod staging;
 mod test;
 

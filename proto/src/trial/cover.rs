@@ -3,10 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::universe::Question;
-use super::{Expected, Judged, mutants, question};
-use crate::policy::{Forbid, ForbidTarget, Packets, Policy, Target};
-use crate::rules::{PacketKind, Rules, What};
+use super::universe::{Points, Question};
+use super::{Expected, Judged, Remedy, mutants, question};
+use crate::policy::{Allow, Forbid, ForbidTarget, Packets, Policy, TagExpr};
+use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 
 /// How far the tests reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Gap {
     pub rule: String,
     /// What there is none of.
     pub missing: Missing,
+    /// The shortest claim of that kind; `None` where there can be none between the nodes of the policy.
+    pub remedy: Option<Remedy>,
 }
 
 /// A kind of claim.
@@ -45,114 +47,113 @@ pub enum Missing {
     /// One under `deny` that only one of the rule's conditions keeps out.
     NearMiss,
     /// One under `deny` that the forbid is about.
-    Ban,
+    Forbidden,
     /// One that the flow rule decides.
     Decision,
 }
 
 /// Looks for the rules that no claim needs.
 pub fn cover(policy: &Policy, judged: &[Judged<'_>]) -> Coverage {
-    let mut survey = Survey { policy, judged, rules: 0, gaps: Vec::new() };
+    let points = Points::of(policy);
+    let rules = Rules::compile(policy, 1);
+    let asked = points.questions(policy).into_iter().map(|question| {
+        let answer = question.ask(&rules);
+        (question, answer)
+    });
+    let mut survey = Survey { policy, judged, asked: asked.collect(), rules: 0, gaps: Vec::new() };
     survey.allows();
     survey.capabilities();
     survey.forbids();
-    survey.flow_rules();
     survey.gaps.sort();
     Coverage { rules: survey.rules, gaps: survey.gaps }
 }
 
+type Answer = Result<RuleRef, Denial>;
+
 struct Survey<'s, 'p> {
     policy: &'p Policy,
     judged: &'s [Judged<'p>],
+    /// What claims could ask, and the answers.
+    asked: Vec<(Question<'s>, Answer)>,
     rules: usize,
     gaps: Vec<Gap>,
 }
 
 impl<'p> Survey<'_, 'p> {
-    fn note(&mut self, line: usize, rule: &str, missing: Missing) {
-        self.gaps.push(Gap { line, rule: rule.into(), missing });
+    fn note(&mut self, line: usize, rule: &str, missing: Missing, remedy: Option<Remedy>) {
+        self.gaps.push(Gap { line, rule: rule.into(), missing, remedy });
     }
 
     fn allows(&mut self) {
         let policy = self.policy;
         for (at, allow) in policy.allows.iter().enumerate() {
             self.rules += 1;
-            if !self.lets_through(allow.line) {
-                self.note(allow.line, &allow.id, Missing::Pass);
-            }
-            if !self.is_nearest(allow.line) && !self.is_near(at) {
-                self.note(allow.line, &allow.id, Missing::NearMiss);
-            }
+            self.needs_pass(allow.line, &allow.id);
+            self.needs_near_miss(at, allow);
         }
     }
 
     fn capabilities(&mut self) {
         for capability in &self.policy.capabilities {
             self.rules += 1;
-            if !self.lets_through(capability.line) {
-                self.note(capability.line, &capability.name, Missing::Pass);
-            }
+            self.needs_pass(capability.line, &capability.name);
+        }
+    }
+
+    fn needs_pass(&mut self, line: usize, rule: &str) {
+        let passes = |answer: &Answer| answer.as_ref().is_ok_and(|rule| rule.line as usize == line);
+        if self.judged.iter().any(|judged| judged.expected == Expected::Allow && passes(&judged.answer)) {
+            return;
+        }
+        let remedy = self.asked.iter().find(|(_, answer)| passes(answer));
+        let remedy = remedy.map(|(question, _)| Remedy::new(question, Expected::Allow));
+        self.note(line, rule, Missing::Pass, remedy);
+    }
+
+    /// Asked for only where two nodes of the policy can have one.
+    fn needs_near_miss(&mut self, at: usize, allow: &Allow) {
+        let nearest = |answer: &Answer| {
+            let nearest = answer.as_ref().err().and_then(|denial| denial.nearest.as_ref());
+            nearest.is_some_and(|rule| rule.line as usize == allow.line)
+        };
+        if self.denied().any(|judged| nearest(&judged.answer)) {
+            return;
+        }
+        let wider = mutants::without_one_condition(self.policy, at);
+        let wider: Vec<Rules> = wider.iter().map(|policy| Rules::compile(policy, 1)).collect();
+        let is_near = |question: &Question<'_>| wider.iter().any(|rules| question.is_allowed(rules));
+        if self.denied().any(|judged| is_near(&question(judged.test, judged.claim))) {
+            return;
+        }
+        let near = self.asked.iter().find(|(question, answer)| answer.is_err() && is_near(question));
+        if let Some(remedy) = near.map(|(question, _)| Remedy::new(question, Expected::Deny)) {
+            self.note(allow.line, &allow.id, Missing::NearMiss, Some(remedy));
         }
     }
 
     fn forbids(&mut self) {
-        for forbid in &self.policy.forbids {
+        let policy = self.policy;
+        for forbid in &policy.forbids {
             self.rules += 1;
-            let bans = |one: &&Question<'_>| is_banned(self.policy, forbid, one);
-            if !self.denied().iter().any(|one| bans(&one)) {
-                self.note(forbid.line, &forbid.id, Missing::Ban);
+            let is_about = |question: &Question<'_>| is_about(policy, forbid, question);
+            if self.denied().any(|judged| is_about(&question(judged.test, judged.claim))) {
+                continue;
             }
+            let remedy = self.asked.iter().find(|(question, answer)| answer.is_err() && is_about(question));
+            let remedy = remedy.map(|(question, _)| Remedy::new(question, Expected::Deny));
+            self.note(forbid.line, &forbid.id, Missing::Forbidden, remedy);
         }
-    }
-
-    fn flow_rules(&mut self) {
-        for (line, name) in super::flow_rules::rules(self.policy) {
-            self.rules += 1;
-            if !self.lets_through(line) && !self.is_nearest(line) {
-                self.note(line, &name, Missing::Decision);
-            }
-        }
-    }
-
-    /// Whether the rule in `line` lets a claim through that is to pass.
-    fn lets_through(&self, line: usize) -> bool {
-        self.judged.iter().any(|judged| {
-            judged.expected == Expected::Allow
-                && judged.answer.as_ref().is_ok_and(|rule| rule.line as usize == line)
-        })
-    }
-
-    /// Whether the rule in `line` is the nearest one to a claim that is denied.
-    fn is_nearest(&self, line: usize) -> bool {
-        self.judged.iter().any(|judged| match (&judged.expected, &judged.answer) {
-            (Expected::Deny, Err(denial)) => {
-                denial.nearest.as_ref().is_some_and(|rule| rule.line as usize == line)
-            }
-            _ => false,
-        })
     }
 
     /// The claims that are to be denied and are.
-    fn denied(&self) -> Vec<Question<'p>> {
-        let denied = self.judged.iter().filter(|judged| judged.expected == Expected::Deny && judged.holds());
-        denied.map(|judged| question(judged.test, judged.claim)).collect()
-    }
-
-    /// Whether a denied claim would pass if the allow `at` lost one of its conditions.
-    fn is_near(&self, at: usize) -> bool {
-        let denied = self.denied();
-        mutants::without_one_condition(self.policy, at)
-            .iter()
-            .map(|policy| Rules::compile(policy, 1))
-            .any(|rules| denied.iter().any(|question| question.is_allowed(&rules)))
+    fn denied(&self) -> impl Iterator<Item = &Judged<'p>> {
+        self.judged.iter().filter(|judged| judged.expected == Expected::Deny && judged.holds())
     }
 }
 
 /// Whether a question is about what a forbid forbids.
-fn is_banned(policy: &Policy, forbid: &Forbid, question: &Question<'_>) -> bool {
-    let is = |set: &crate::policy::TagExpr, node: &str| {
-        policy.node(node).is_some_and(|tags| set.matches(node, tags))
-    };
+fn is_about(policy: &Policy, forbid: &Forbid, question: &Question<'_>) -> bool {
+    let is = |set: &TagExpr, node: &str| policy.node(node).is_some_and(|tags| set.matches(node, tags));
     let to = match (&forbid.to, question.what) {
         (ForbidTarget::Everything(to), _) => is(to, question.to),
         (ForbidTarget::Service(service), What::Service { name, .. }) => service == name,

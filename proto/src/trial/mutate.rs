@@ -2,12 +2,12 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::mutants::{self, Mutant};
 use super::universe::{Points, Question};
-use super::{Expected, questions_of_claims};
+use super::{Expected, Remedy, questions_of_claims};
 use crate::policy::{NodeTags, Policy};
 use crate::rules::Rules;
 
@@ -47,32 +47,6 @@ pub struct Survivor {
     pub remedy: Remedy,
 }
 
-/// A test to add.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remedy {
-    /// Its `from`.
-    pub from: String,
-    /// What it holds, if anything.
-    pub hold: Vec<String>,
-    /// Whether the claim belongs under `allow` or `deny`.
-    pub expected: Expected,
-    /// The claim.
-    pub claim: String,
-}
-
-impl Remedy {
-    /// As lines for the policy file.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::from(["[[test]]".to_string(), format!("from = {}", toml_text(&self.from))]);
-        if !self.hold.is_empty() {
-            let held: Vec<String> = self.hold.iter().map(|held| toml_text(held)).collect();
-            lines.push(format!("hold = [{}]", held.join(", ")));
-        }
-        lines.push(format!("{} = [{}]", self.expected, toml_text(&self.claim)));
-        lines
-    }
-}
-
 /// Makes every mutant of `policy` and asks the claims of its tests about it. Where a claim fails already, fix that
 /// first: a claim kills a mutant by changing its answer, whatever the author expected.
 pub fn mutate(policy: &Policy) -> Mutation {
@@ -83,7 +57,7 @@ pub fn mutate(policy: &Policy) -> Mutation {
     let mut beyond = None;
     let mut mutation = Mutation::default();
     mutants::each(&policy, &mut |mutant| {
-        if mutant.policy.refusal().is_some() {
+        if is_refused(&mutant.policy) {
             mutation.refused += 1;
             return;
         }
@@ -98,7 +72,17 @@ pub fn mutate(policy: &Policy) -> Mutation {
             mutation.equivalent += 1;
         }
     });
+    mutation.survivors.sort_by_key(|survivor| survivor.line);
     mutation
+}
+
+/// Whether a forbid rules out what a rule of the policy lets through: such a policy is not valid.
+fn is_refused(policy: &Policy) -> bool {
+    let allows = policy.allows.iter().map(|allow| (Some(&allow.from), &allow.to));
+    let held = policy.capabilities.iter().filter(|capability| capability.from.is_some());
+    let held = held.map(|capability| (capability.from.as_ref(), &capability.to));
+    let mut let_through = allows.chain(held);
+    let_through.any(|(from, to)| policy.forbids.iter().any(|forbid| forbid.overlaps(policy, from, to)))
 }
 
 fn survivor(mutant: Mutant, remedy: Remedy) -> Survivor {
@@ -127,12 +111,7 @@ impl<'p> Court<'p> {
 
     fn remedy(&self, rules: &Rules) -> Option<Remedy> {
         let (question, allowed) = differing(&self.questions, rules)?;
-        Some(Remedy {
-            from: question.from.to_string(),
-            hold: question.hold.iter().map(ToString::to_string).collect(),
-            expected: if *allowed { Expected::Allow } else { Expected::Deny },
-            claim: question.claim(),
-        })
+        Some(Remedy::new(question, if *allowed { Expected::Allow } else { Expected::Deny }))
     }
 }
 
@@ -161,7 +140,9 @@ impl Strangers {
         let mut strange: BTreeSet<NodeTags> = BTreeSet::new();
         for tags in &listed {
             for (tag, values) in &policy.tags {
-                let changed = values.iter().map(|value| (*tags).clone().into_iter().chain([(tag.clone(), value.clone())]));
+                let changed = values
+                    .iter()
+                    .map(|value| (*tags).clone().into_iter().chain([(tag.clone(), value.clone())]));
                 strange.extend(changed.map(Iterator::collect));
                 let without = (*tags).clone().into_iter().filter(|(other, _)| other != tag);
                 strange.insert(without.collect());
@@ -196,20 +177,6 @@ impl Beyond<'_> {
     fn changes(&self, strangers: &Strangers, mutant: Policy) -> bool {
         differing(&self.questions, &Rules::compile(&strangers.joining(mutant), 1)).is_some()
     }
-}
-
-/// Text as TOML writes it.
-fn toml_text(text: &str) -> String {
-    let mut written = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => written.extend(['\\', c]),
-            c if c.is_control() => written.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => written.push(c),
-        }
-    }
-    written.push('"');
-    written
 }
 
 /// They only tell mutants that nothing on this network could show from those that change nothing anywhere.

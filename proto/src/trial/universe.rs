@@ -10,8 +10,8 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::policy::{Packets, Policy, TagExpr, Target, Term};
-use crate::rules::{Ask, PacketKind, Rules, What};
+use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
+use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
 
 /// A question: [`Ask`] with a list of its own.
@@ -24,9 +24,13 @@ pub(super) struct Question<'p> {
 }
 
 impl Question<'_> {
-    pub(super) fn is_allowed(&self, rules: &Rules) -> bool {
+    pub(super) fn ask(&self, rules: &Rules) -> Result<RuleRef, Denial> {
         let Self { from, to, what, ref hold } = *self;
-        rules.ask(&Ask { from, to, what, hold }).is_ok()
+        rules.ask(&Ask { from, to, what, hold })
+    }
+
+    pub(super) fn is_allowed(&self, rules: &Rules) -> bool {
+        self.ask(rules).is_ok()
     }
 
     /// The claim that asks it: `edge-north/telemetry#temp.`, `edge-north/tcp:22`.
@@ -53,20 +57,28 @@ pub(super) struct Points {
 impl Points {
     /// Those of a policy.
     pub(super) fn of(policy: &Policy) -> Self {
-        let mut points = Self { capabilities: policy.capabilities.keys().cloned().collect(), ..Self::default() };
+        let mut points = Self {
+            capabilities: policy.capabilities.iter().map(|capability| capability.name.clone()).collect(),
+            ..Self::default()
+        };
         for service in policy.services.values() {
             points.topics.entry(service.name.clone()).or_default();
             points.add_topics(&service.name, &service.topics);
         }
-        for target in targets(policy) {
+        for (target, topics) in targets(policy) {
             match target {
-                (Target::Service(name), topics) => points.add_topics(name, topics),
-                (Target::Packets(target), _) => points.add_ports(&target.packets),
+                Target::Service(name) => points.add_topics(name, topics),
+                Target::Packets(target) => points.add_ports(&target.packets),
             }
         }
-        points.add_flow_rules(policy);
+        for forbid in &policy.forbids {
+            if let ForbidTarget::Packets(target) = &forbid.to {
+                points.add_ports(&target.packets);
+            }
+        }
         for topics in points.topics.values_mut().filter(|topics| !topics.is_empty()) {
-            let other = OTHER_TOPICS.iter().find(|other| !topics.iter().any(|one| other.starts_with(one.as_str())));
+            let other =
+                OTHER_TOPICS.iter().find(|other| !topics.iter().any(|one| other.starts_with(one.as_str())));
             topics.extend(other.map(ToString::to_string));
         }
         points
@@ -136,7 +148,8 @@ impl Points {
     /// What no claim can ask: about sockets, and about the nodes `strangers`, which are in `policy` for this.
     pub(super) fn unaskable<'p>(&'p self, policy: &'p Policy, strangers: &'p [String]) -> Vec<Question<'p>> {
         let is_stranger = |node: &&str| strangers.iter().any(|stranger| stranger == node);
-        let nodes: Vec<&str> = representatives(policy).into_iter().filter(|node| !is_stranger(node)).collect();
+        let nodes: Vec<&str> =
+            representatives(policy).into_iter().filter(|node| !is_stranger(node)).collect();
         let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
         let mut questions = self.between(pairs, &self.beyond_claims());
         let met = strangers.iter().flat_map(|stranger| {
@@ -177,7 +190,8 @@ fn representatives(policy: &Policy) -> Vec<&str> {
     let mut kept = Vec::new();
     for (name, tags) in &policy.nodes {
         let name = name.as_str();
-        let own = (named.contains(name) || policy.rules_text().contains(name)).then_some(name);
+        let raw = policy.rules.as_ref().is_some_and(|rules| rules.text.contains(name));
+        let own = (raw || named.contains(name)).then_some(name);
         let count = seen.entry((tags, own)).or_default();
         *count = count.saturating_add(1);
         if *count <= 2 {
@@ -187,14 +201,33 @@ fn representatives(policy: &Policy) -> Vec<&str> {
     kept
 }
 
-/// The nodes that a rule names.
+/// What every allow and capability lets reach.
+fn targets(policy: &Policy) -> impl Iterator<Item = (&Target, &[String])> {
+    let allows = policy.allows.iter().map(|allow| (&allow.to, &allow.topics[..]));
+    let capabilities = policy.capabilities.iter();
+    allows.chain(capabilities.map(|capability| (&capability.to, &capability.topics[..])))
+}
+
+/// The nodes that a rule or a grant names.
 fn named(policy: &Policy) -> BTreeSet<&str> {
-    let terms = expressions(policy).into_iter().flat_map(TagExpr::terms);
-    let names = terms.filter_map(|term| match term {
+    let reached = targets(policy).filter_map(|(target, _)| match target {
+        Target::Packets(target) => Some(&target.to),
+        Target::Service(_) => None,
+    });
+    let forbidden = policy.forbids.iter().filter_map(|forbid| match &forbid.to {
+        ForbidTarget::Everything(to) => Some(to),
+        ForbidTarget::Packets(target) => Some(&target.to),
+        ForbidTarget::Service(_) => None,
+    });
+    let sets = policy.allows.iter().map(|allow| &allow.from);
+    let sets = sets.chain(policy.forbids.iter().map(|forbid| &forbid.from));
+    let sets = sets.chain(policy.capabilities.iter().filter_map(|capability| capability.from.as_ref()));
+    let sets = sets.chain(policy.services.values().map(|service| &service.hosted_by));
+    let names = sets.chain(reached).chain(forbidden).flat_map(TagExpr::terms).filter_map(|term| match term {
         Term::Node(name) => Some(name.as_str()),
         Term::Tag(..) => None,
     });
-    names.collect()
+    names.chain(policy.grants.iter().map(|grant| grant.node.as_str())).collect()
 }
 
 /// Topics that look like none of a plant's.

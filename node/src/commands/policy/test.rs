@@ -5,7 +5,7 @@ mod junit;
 mod text;
 
 use lockgate_proto::policy::Policy;
-use lockgate_proto::trial::{self, Coverage, Judged, Missing, Mutation};
+use lockgate_proto::trial::{self, Coverage, Gap, Judged, Missing, Mutation};
 
 use super::super::{Failure, print, unwritable};
 use super::file;
@@ -79,11 +79,15 @@ fn verdict(judged: &Judged<'_>) -> String {
 }
 
 /// What the tests lack, as a sentence.
-fn lack(missing: Missing) -> &'static str {
-    match missing {
-        Missing::Pass => "no claim under `allow` passes by it",
-        Missing::NearMiss => "no claim under `deny` fails it by one condition alone",
-        Missing::Ban => "no claim under `deny` is what it forbids",
-        Missing::Decision => "it decides no claim",
+fn lack(gap: &Gap) -> &'static str {
+    match (gap.missing, &gap.remedy) {
+        (Missing::Pass, Some(_)) => "no claim under `allow` passes by it",
+        (Missing::Pass, None) => {
+            "nothing passes by it between these nodes, or other rules let it pass before"
+        }
+        (Missing::NearMiss, _) => "no claim under `deny` fails by one of its conditions alone",
+        (Missing::Forbidden, Some(_)) => "no claim under `deny` is what it forbids",
+        (Missing::Forbidden, None) => "there is nothing between these nodes that it forbids",
+        (Missing::Decision, _) => "it decides no claim",
     }
 }

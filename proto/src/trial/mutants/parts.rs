@@ -4,7 +4,6 @@ use alloc::format;
 
 use super::{Maker, everybody};
 use crate::policy::{Allow, Policy, Target};
-use crate::trial::flow_rules;
 
 pub(super) fn mutate_services(maker: &mut Maker<'_>) {
     let policy = maker.policy;
@@ -71,12 +70,4 @@ fn give_to_everybody(policy: &mut Policy, at: usize) {
         why: None,
         review: None,
     });
-}
-
-pub(super) fn mutate_flow_rules(maker: &mut Maker<'_>) {
-    let policy = maker.policy;
-    for slip in flow_rules::slips(policy) {
-        maker.at(slip.line, slip.rule);
-        maker.make(slip.change, |policy| flow_rules::put(policy, slip.rules));
-    }
 }

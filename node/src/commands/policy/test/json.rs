@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use lockgate_proto::rules::RuleRef;
-use lockgate_proto::trial::{Coverage, Gap, Judged, Missing, Mutation, Survivor};
+use lockgate_proto::trial::{Coverage, Gap, Judged, Missing, Mutation, Remedy, Survivor};
 
 use super::Report;
 
@@ -60,10 +60,10 @@ fn gap(gap: &Gap) -> Value {
     let missing = match gap.missing {
         Missing::Pass => "allow",
         Missing::NearMiss => "near-miss",
-        Missing::Ban => "forbidden",
+        Missing::Forbidden => "forbidden",
         Missing::Decision => "decision",
     };
-    json!({ "line": gap.line, "rule": gap.rule, "missing": missing })
+    json!({ "line": gap.line, "rule": gap.rule, "missing": missing, "test": gap.remedy.as_ref().map(test) })
 }
 
 fn mutation(mutation: &Mutation) -> Value {
@@ -78,16 +78,20 @@ fn mutation(mutation: &Mutation) -> Value {
 }
 
 fn survivor(survivor: &Survivor) -> Value {
-    let remedy = &survivor.remedy;
     json!({
         "line": survivor.line,
         "rule": survivor.rule,
         "change": survivor.change,
-        "test": {
-            "from": remedy.from,
-            "hold": remedy.hold,
-            "expected": remedy.expected.to_string(),
-            "claim": remedy.claim,
-        },
+        "test": test(&survivor.remedy),
+    })
+}
+
+/// A test that would fill the gap.
+fn test(remedy: &Remedy) -> Value {
+    json!({
+        "from": remedy.from,
+        "hold": remedy.hold,
+        "expected": remedy.expected.to_string(),
+        "claim": remedy.claim,
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use lockgate_proto::policy::Test;
-use lockgate_proto::trial::{Coverage, Mutation};
+use lockgate_proto::trial::{Coverage, Mutation, Remedy};
 
 use super::text::counts;
 use super::{Report, lack, verdict};
@@ -58,17 +58,19 @@ fn claims(report: &Report<'_>, test: &Test) -> Suite {
 fn cover(report: &Report<'_>, coverage: &Coverage) -> Suite {
     let gaps = coverage.gaps.iter().map(|gap| Case {
         name: format!("{}:{}: {}", report.policy.file, gap.line, gap.rule),
-        failure: Some(lack(gap.missing).to_owned()),
+        failure: Some(lack(gap).to_owned()),
     });
-    let total =
-        Case { name: format!("{} of {} rules", coverage.covered(), coverage.rules), failure: None };
+    let total = Case { name: format!("{} of {} rules", coverage.covered(), coverage.rules), failure: None };
     Suite { name: "cover".to_owned(), cases: gaps.chain([total]).collect() }
 }
 
 fn mutants(report: &Report<'_>, mutation: &Mutation) -> Suite {
     let survivors = mutation.survivors.iter().map(|survivor| Case {
         name: format!("{}:{}: {}: {}", report.policy.file, survivor.line, survivor.rule, survivor.change),
-        failure: Some(format!("no test notices; this one would:\n{}", survivor.remedy.lines().join("\n"))),
+        failure: Some(format!(
+            "no test notices; this one would:\n{}",
+            Remedy::tests([&survivor.remedy]).join("\n")
+        )),
     });
     let total = Case { name: counts(mutation), failure: None };
     Suite { name: "mutants".to_owned(), cases: survivors.chain([total]).collect() }
