@@ -50,7 +50,7 @@ fn remedies(report: &Report<'_>, lines: &mut Vec<String>) {
     let tests = Remedy::tests(remedies);
     if !tests.is_empty() {
         lines.push(
-            "what is missing, as tests to look through and add where they say what you mean:".to_owned(),
+            "What is missing; add what says what you mean, and mend the rule where it does not:".to_owned(),
         );
         lines.extend(tests.iter().map(|line| format!("  {line}")));
     }
@@ -63,62 +63,6 @@ fn summary(report: &Report<'_>, lines: &mut Vec<String>) {
         lines.push(format!("note: {NO_TESTS}"));
     }
     if let Some(coverage) = &report.coverage {
-        gaps(file, coverage, &mut lines);
-    }
-    if let Some(mutation) = &report.mutation {
-        survivors(file, mutation, &mut lines);
-    }
-    remedies(report, &mut lines);
-    summary(report, &mut lines);
-    lines
-}
-
-fn gaps(file: &str, coverage: &Coverage, lines: &mut Vec<String>) {
-    for gap in &coverage.gaps {
-        lines.push(format!("NOT COVERED {file}:{}: {}: {}", gap.line, gap.rule, lack(gap)));
-        lines.extend(gap.remedy.as_ref().map(|remedy| format!("  such as  {}", claim(remedy))));
-    }
-}
-
-fn survivors(file: &str, mutation: &Mutation, lines: &mut Vec<String>) {
-    for survivor in &mutation.survivors {
-        lines.push(format!("SURVIVED {file}:{}: {}: {}", survivor.line, survivor.rule, survivor.change));
-        lines.push(format!("  noticed by  {}", claim(&survivor.remedy)));
-    }
-}
-
-/// `from = "edge-south"  deny = ["edge-north/tcp:22"]`.
-fn claim(remedy: &Remedy) -> String {
-    Remedy::tests([remedy])[1..].join("  ")
-}
-
-/// Every claim that is missing, as a piece of the policy file.
-fn remedies(report: &Report<'_>, lines: &mut Vec<String>) {
-    let gaps = report.coverage.iter().flat_map(|coverage| &coverage.gaps);
-    let survivors = report.mutation.iter().flat_map(|mutation| &mutation.survivors);
-    let remedies = gaps.filter_map(|gap| gap.remedy.as_ref()).chain(survivors.map(|one| &one.remedy));
-    let tests = Remedy::tests(remedies);
-    if !tests.is_empty() {
-        lines.push(
-            "what is missing, as tests to look through and add where they say what you mean:".to_owned(),
-        );
-        lines.extend(tests.iter().map(|line| format!("  {line}")));
-    }
-}
-
-fn summary(report: &Report<'_>, lines: &mut Vec<String>) {
-    let (file, failed) = (&report.policy.file, report.failed());
-    lines.push(format!("{file}: {} passed, {failed} failed", report.judged.len() - failed));
-    if report.judged.is_empty() {
-        lines.push(
-            "note: there is no [[test]]: nothing says what must pass and what must not; add one, as in"
-                .to_owned(),
-        );
-        lines.push("  [[test]]".to_owned());
-        lines.push("  from = \"edge-south\"".to_owned());
-        lines.push("  deny = [\"edge-north/tcp:22\"]".to_owned());
-    }
-    if let Some(coverage) = &report.coverage {
         lines.push(format!("cover: {} of {} rules", coverage.covered(), coverage.rules));
     }
     if let Some(mutation) = &report.mutation {
@@ -128,7 +72,7 @@ fn summary(report: &Report<'_>, lines: &mut Vec<String>) {
     }
 }
 
-/// `34, killed 33, survived 1, equivalent 5`, and where there are some what else there was.
+/// `34, killed 33, survived 1, equivalent 5`, and what else there was.
 pub(super) fn counts(mutation: &Mutation) -> String {
     let (killed, survived) = (mutation.killed, mutation.survivors.len());
     let mut counts = format!(
@@ -144,5 +88,5 @@ pub(super) fn counts(mutation: &Mutation) -> String {
     counts
 }
 
-const NO_TESTS: &str = "there is no [[test]], so nothing says what must pass and what must not; add one, as in\n  \
+const NO_TESTS: &str = "there is no [[test]]: nothing says what must pass and what must not; add one, as in\n  \
                         [[test]]\n  from = \"edge-south\"\n  deny = [\"edge-north/tcp:22\"]";
