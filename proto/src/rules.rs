@@ -28,6 +28,9 @@ use crate::zmtp::SocketType;
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
 
+mod print;
+pub use print::policy_text;
+
 /// What an application asks for when it connects.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
