@@ -120,9 +120,12 @@ fn every_key_is_described() {
     config += "[[offer]]\nzzzzzz = 1\n[[use]]\nzzzzzz = 1\n";
     let found = Config::parse("f", &config, Path::new("/")).expect_err("unknown keys");
     described(&document("config.md"), &found, 5);
-    let policy = format!("zzzzzz = 1\n{POLICY}[service.a]\nzzzzzz = 1\n[[allow]]\nzzzzzz = 1\n");
+    let mut policy = format!("zzzzzz = 1\n{POLICY}");
+    for section in ["[service.a]", "[[allow]]", "[[forbid]]", "[capability.c]", "[[grant]]", "[[test]]"] {
+        policy += &format!("{section}\nzzzzzz = 1\n");
+    }
     let found = Policy::parse("f", &policy).expect_err("unknown keys");
-    described(&document("policy.md"), &found, 3);
+    described(&document("policy.md"), &found, 7);
 }
 
 /// The document has each key that the hints to an unknown one list, as `key`.

@@ -158,15 +158,15 @@ fn require_rules(root: &Table, policy: &Policy, mistakes: &mut Mistakes) {
     }
 }
 
-/// Notes every key that is not `known`. `rules` is the one that TOML makes easy to misplace.
+/// Notes every key that is not `known`, and `rules` as what it is.
 fn only(table: &Table, known: &[&str], mistakes: &mut Mistakes) {
-    if !raw::is_misplaced(table) {
-        return table.only(known, mistakes);
+    match table.entries.iter().find(|entry| raw::is_misplaced(table, entry, mistakes)) {
+        None => table.only(known, mistakes),
+        Some(rules) => {
+            let known: Vec<&str> = known.iter().copied().chain([rules.key.as_str()]).collect();
+            table.only(&known, mistakes);
+        }
     }
-    let problem = "the flow rules stand inside a section: a key belongs to the section above it";
-    table.note(raw::KEY, problem, "move `rules` up, above the first [section]", mistakes);
-    let known: Vec<&str> = known.iter().copied().chain([raw::KEY]).collect();
-    table.only(&known, mistakes);
 }
 
 /// `did you mean …?` for a name that is not in `known`; the whole list where nothing is near.

@@ -334,6 +334,52 @@ mod tests {
     }
 
     #[test]
+    fn days_are_counted_from_1970_through_leap_years() {
+        for (year, month, day, days) in [
+            (1970, 1, 1, 0),
+            (1969, 12, 31, -1),
+            (1970, 3, 1, 59),
+            (2000, 2, 29, 11_016),
+            (2000, 3, 1, 11_017),
+            (2026, 12, 1, 20_788),
+            (2100, 2, 28, 47_540),
+            (2100, 3, 1, 47_541),
+            (0, 1, 1, -719_528),
+            (9999, 12, 31, 2_932_896),
+        ] {
+            assert_eq!(Date { year, month, day }.days(), days, "{year}-{month}-{day}");
+        }
+    }
+
+    #[test]
+    fn a_moment_has_an_offset_and_lies_after_1970() {
+        for (text, moment) in [
+            ("1970-01-01T00:00:00Z", Some((0, 0))),
+            ("1970-01-01T01:00:00+01:00", Some((0, 0))),
+            ("1969-12-31T23:00:00-01:30", Some((1800, 0))),
+            ("2026-12-01 08:00:00.25Z", Some((1_796_112_000, 250_000_000))),
+            ("2026-12-01T08:00:00-00:30", Some((1_796_113_800, 0))),
+            ("9999-12-31T23:59:59Z", Some((253_402_300_799, 0))),
+            ("1970-01-01T00:30:00+01:00", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-12-01T08:00:00", None),
+            ("2026-12-01", None),
+            ("08:00:00", None),
+            ("1", None),
+        ] {
+            let mut mistakes = Mistakes::new("f.toml");
+            let root = parse(&format!("at = {text}\n"), &mut mistakes).expect("it is TOML");
+            let found =
+                root.moment("at", &mut mistakes).map(|at| (at.value.as_secs(), at.value.subsec_nanos()));
+            assert_eq!(found, moment, "{text}");
+            assert_eq!(mistakes.is_empty(), moment.is_some(), "{text}");
+        }
+        for no_moment in ["2026-13-01T08:00:00Z", "2026-02-30T08:00:00Z", "2026-12-01T24:00:00Z"] {
+            assert!(parse(&format!("at = {no_moment}\n"), &mut Mistakes::new("f")).is_none(), "{no_moment}");
+        }
+    }
+
+    #[test]
     fn names_need_no_quoting() {
         for (text, fine) in [
             ("edge-north", true),

@@ -37,7 +37,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// A time as people write it, in the largest unit that divides it: `4h`, `90min`, `1500ms`.
+/// A time as people write it, in the largest unit that divides it: `4h`, `90min`, `1.5s`.
 pub fn duration_text(time: Duration) -> String {
     if time.subsec_nanos() != 0 {
         return format!("{time:?}");
@@ -93,6 +93,19 @@ mod tests {
             ("fast", None),
         ] {
             assert_eq!(parse_duration(text).map(|time| time.as_micros()), micros, "{text}");
+        }
+    }
+    #[test]
+    fn times_are_told_in_the_largest_unit_that_divides_them() {
+        for (time, text) in [
+            (Duration::from_secs(4 * 3600), "4h"),
+            (Duration::from_secs(5400), "90min"),
+            (Duration::from_secs(7 * 86_400), "7d"),
+            (Duration::from_secs(61), "61s"),
+            (Duration::ZERO, "0s"),
+            (Duration::from_millis(1500), "1.5s"),
+        ] {
+            assert_eq!(duration_text(time), text);
         }
     }
 }

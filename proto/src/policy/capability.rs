@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::permission::Reader;
 use super::tags::check_name;
-use super::{Limits, TagExpr, Target, meant, only};
+use super::{Limits, TagExpr, Target, meant, only, raw};
 use crate::document::{Table, Value, duration_text, parse_duration, quoted};
 use crate::zmtp::SocketType;
 
@@ -68,6 +68,9 @@ impl Reader<'_> {
         let mut capabilities = Vec::new();
         for entry in &table.entries {
             let key = table.path_to(&entry.key);
+            if raw::is_misplaced(table, entry, self.mistakes) {
+                continue;
+            }
             let Value::Table(body) = &entry.value else {
                 let mend = format!("write a section  [{key}]");
                 self.mistakes.note(entry.line, &key, "a capability is a section", mend);

@@ -7,7 +7,7 @@ use core::fmt;
 
 use super::permission::{Reader, is_expression, last_word};
 use super::{PacketTarget, Packets, TagExpr, only};
-use crate::document::Table;
+use crate::document::{Table, quoted};
 
 /// A `[[forbid]]`.
 ///
@@ -85,7 +85,7 @@ impl Reader<'_> {
         // A last word without `=` is no condition: what is no kind of packet either is a slip there.
         let packets = Packets::parse(kind);
         if packets.is_none() && !kind.contains('=') {
-            let problem = format!("{text:?} ends with no kind of packet");
+            let problem = format!("{} ends with no kind of packet", quoted(text));
             self.mistakes.note(to.line, &key, problem, MEND);
             return None;
         }

@@ -4,8 +4,9 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use super::{Capability, Forbid, ForbidTarget, Grant, Packets, Policy, Service, TagExpr, Target};
+use super::{Capability, Forbid, ForbidTarget, Packets, Policy, Service, TagExpr, Target};
 use crate::document::{Mistakes, quoted};
 use crate::program::{NodeTags, Term};
 
@@ -102,57 +103,68 @@ impl Forbid {
 }
 
 /// Notes every allow, capability and grant that a forbid rules out.
-///
-/// A capability that says nothing about who may hold it is held against the forbids grant by grant.
 pub(super) fn refuse(policy: &Policy, mistakes: &mut Mistakes) {
     let services = &policy.services;
-    let forbids =
-        policy.forbids.iter().filter_map(|forbid| Some((forbid, Reached::forbidden(forbid, services)?)));
-    let forbids: alloc::vec::Vec<(&Forbid, Reached<'_>)> = forbids.collect();
-    let check = |kind: &str,
-                 name: &str,
-                 line: usize,
-                 key: &str,
-                 reached: Option<Reached<'_>>,
-                 mistakes: &mut Mistakes| {
-        let Some(reached) = reached else { return };
+    let forbids = policy.forbids.iter();
+    let forbids: Vec<(&Forbid, Reached<'_>)> =
+        forbids.filter_map(|forbid| Some((forbid, Reached::forbidden(forbid, services)?))).collect();
+    let holders: Vec<TagExpr> =
+        policy.grants.iter().map(|grant| TagExpr::new([Term::Node(grant.node.clone())].into())).collect();
+    for rule in permissions(policy, &holders) {
         for (forbid, forbidden) in &forbids {
-            if mistakes.is_full() || !forbidden.overlaps(&reached, &policy.nodes) {
-                continue;
+            if !mistakes.is_full() && forbidden.overlaps(&rule.reached, &policy.nodes) {
+                note(&rule, forbid, mistakes);
             }
-            let id = quoted(&forbid.id);
-            let problem = format!("{kind} {} overlaps the forbid {id} in line {}", quoted(name), forbid.line);
-            let mend = format!(
-                "it rules out {} to {}: narrow `from` or `to` until no node falls under both, or change the forbid",
-                forbid.from, forbid.to
-            );
-            mistakes.note(line, key, problem, mend);
         }
-    };
-    for allow in &policy.allows {
-        let reached = Reached::permitted(Some(&allow.from), &allow.to, services);
-        check("the rule", &allow.id, allow.line, "allow", reached, mistakes);
-    }
-    for capability in policy.capabilities.iter().filter(|capability| capability.from.is_some()) {
-        let reached = Reached::permitted(capability.from.as_ref(), &capability.to, services);
-        let key = format!("capability.{}", capability.name);
-        check("the capability", &capability.name, capability.line, &key, reached, mistakes);
-    }
-    let open: BTreeMap<&str, &Capability> = policy
-        .capabilities
-        .iter()
-        .filter(|capability| capability.from.is_none())
-        .map(|capability| (capability.name.as_str(), capability))
-        .collect();
-    for grant in &policy.grants {
-        let Some(capability) = open.get(grant.capability.as_str()) else { continue };
-        let holder = holder(grant);
-        let reached = Reached::permitted(Some(&holder), &capability.to, services);
-        let name = format!("{} for {}", grant.capability, grant.node);
-        check("the grant of", &name, grant.line, "grant", reached, mistakes);
     }
 }
 
-fn holder(grant: &Grant) -> TagExpr {
-    TagExpr::new([Term::Node(grant.node.clone())].into())
+fn note(rule: &Permitted<'_>, forbid: &Forbid, mistakes: &mut Mistakes) {
+    let (id, line) = (quoted(&forbid.id), forbid.line);
+    let problem = format!("{} overlaps the forbid {id} in line {line}", rule.what);
+    let mend = format!(
+        "nothing may go from {} to {}: narrow {} until no two nodes fall under both, or change the forbid",
+        forbid.from, forbid.to, rule.narrow
+    );
+    mistakes.note(rule.line, &rule.key, problem, mend);
 }
+
+/// Something that lets pass, for comparing it with forbids.
+struct Permitted<'p> {
+    what: String,
+    key: String,
+    line: usize,
+    narrow: &'static str,
+    reached: Reached<'p>,
+}
+
+/// Everything in a policy that lets pass. A capability that does not say who may hold it counts grant by grant.
+fn permissions<'p>(policy: &'p Policy, holders: &'p [TagExpr]) -> Vec<Permitted<'p>> {
+    let services = &policy.services;
+    let allows = policy.allows.iter().filter_map(|allow| {
+        let reached = Reached::permitted(Some(&allow.from), &allow.to, services)?;
+        let what = format!("the rule {}", quoted(&allow.id));
+        Some(Permitted { what, key: "allow".into(), line: allow.line, narrow: "`from` or `to`", reached })
+    });
+    let held = policy.capabilities.iter().filter_map(|capability| {
+        let from = capability.from.as_ref()?;
+        let reached = Reached::permitted(Some(from), &capability.to, services)?;
+        let what = format!("the capability {}", quoted(&capability.name));
+        let key = format!("capability.{}", capability.name);
+        Some(Permitted { what, key, line: capability.line, narrow: "`from` or `to`", reached })
+    });
+    let open = policy.capabilities.iter().filter(|capability| capability.from.is_none());
+    let open: BTreeMap<&str, &Capability> =
+        open.map(|capability| (capability.name.as_str(), capability)).collect();
+    let given = policy.grants.iter().zip(holders).filter_map(|(grant, holder)| {
+        let capability = open.get(grant.capability.as_str())?;
+        let reached = Reached::permitted(Some(holder), &capability.to, services)?;
+        let what = format!("{} with the capability {}", grant.node, quoted(&grant.capability));
+        let narrow = "the capability, or give it to another node,";
+        Some(Permitted { what, key: "grant".into(), line: grant.line, narrow, reached })
+    });
+    allows.chain(held).chain(given).collect()
+}
+
+#[cfg(test)]
+mod tests;

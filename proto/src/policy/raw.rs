@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 
-use crate::document::{Mistakes, Table, Value};
+use crate::document::{Entry, Mistakes, Table, Value};
 
 /// The text of `rules`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +36,16 @@ pub(super) fn read(root: &Table, mistakes: &mut Mistakes) -> Option<RawRules> {
     Some(RawRules { text: text.value.to_string(), line })
 }
 
-/// Whether `rules` landed in a section that has no such key.
-pub(super) fn is_misplaced(section: &Table) -> bool {
-    matches!(section.value(KEY), Some(Value::Text(_)))
+/// Whether this is `rules` in a section that has no such key, as TOML makes easy; then the mistake is noted.
+pub(super) fn is_misplaced(section: &Table, entry: &Entry, mistakes: &mut Mistakes) -> bool {
+    let misplaced = entry.key == KEY && matches!(entry.value, Value::Text(_));
+    if misplaced {
+        let problem = "the flow rules stand inside a section: a key belongs to the section above it";
+        section.note(KEY, problem, "move `rules` up, above the first [section]", mistakes);
+    }
+    misplaced
 }
 
-pub(super) const KEY: &str = "rules";
+const KEY: &str = "rules";
 
 const MEND: &str = "write it between three single quotes:  rules = '''  , the rules,  '''";

@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::tags::{Names, check_name};
-use super::{Limits, TagExpr, meant, only};
+use super::{Limits, TagExpr, meant, only, raw};
 use crate::document::{Entry, Mistakes, Spot, Table, Value, nearest, quoted};
 use crate::zmtp::SocketType;
 
@@ -39,6 +39,9 @@ pub(super) fn read_all(
         return services;
     };
     for entry in &table.entries {
+        if raw::is_misplaced(table, entry, mistakes) {
+            continue;
+        }
         let Value::Table(body) = &entry.value else {
             let mend = format!("write a section  [service.{}]", entry.key);
             table.note(&entry.key, "a service is a section", mend, mistakes);

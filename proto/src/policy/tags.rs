@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::meant;
+use super::{meant, raw};
 use crate::document::{Mistakes, Spot, Table, Value, is_name, quoted};
 use crate::program::{NodeTags, TagExpr, Term};
 
@@ -69,6 +69,11 @@ impl Names<'_> {
             mistakes.note(line, key, format!("unknown tag {}", quoted(tag)), mend);
             return None;
         };
+        if value == SAME && !values.contains(value) {
+            let problem = format!("comparing the {tag} of both ends is not built yet");
+            mistakes.note(line, key, problem, "write a rule for each value, with that value at both ends");
+            return None;
+        }
         if !values.contains(value) {
             let problem = format!("unknown value {} of the tag {tag}", quoted(value));
             let mend =
@@ -129,6 +134,9 @@ pub(super) fn read_vocabulary(root: &Table, mistakes: &mut Mistakes) -> BTreeMap
         return vocabulary;
     };
     for entry in &table.entries {
+        if raw::is_misplaced(table, entry, mistakes) {
+            continue;
+        }
         if entry.key == NODE {
             table.note(
                 NODE,
@@ -172,6 +180,9 @@ pub(super) fn read_nodes(
         return nodes;
     };
     for entry in &table.entries {
+        if raw::is_misplaced(table, entry, mistakes) {
+            continue;
+        }
         check_name("node", &entry.key, entry.line, &table.path_to(&entry.key), mistakes);
         let tags = match &entry.value {
             Value::Table(tags) => read_node(tags, vocabulary, mistakes),
@@ -256,6 +267,9 @@ pub(super) fn names_in<'t>(root: &'t Table, section: &str, key: &str) -> BTreeSe
 }
 
 const NODE: &str = "node";
+
+/// Known as a word for "the value that the other end has".
+const SAME: &str = "same";
 
 /// A node has few tags; more conditions would be a slip, and would be asked at each opening.
 const MOST_TERMS: usize = 32;

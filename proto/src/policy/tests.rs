@@ -4,6 +4,8 @@ use super::*;
 use crate::document::Date;
 use crate::zmtp::SocketType;
 
+mod sections;
+
 /// A valid policy; tests exchange one line of it.
 pub(crate) const VALID: &str = "\
 default = \"deny\"
@@ -62,7 +64,7 @@ fn a_policy_reads_as_written() {
 
 /// Line of [`VALID`] to replace, what stands there instead, then the key, words of the problem and of the mend.
 #[rustfmt::skip]
-const MISTAKES: [(usize, &str, &str, &str, &str); 48] = [
+const MISTAKES: [(usize, &str, &str, &str, &str); 49] = [
     (1, "", "default", "missing", "default = \"deny\""),
     (1, "default = \"allow\"", "default", "not accepted", "default = \"deny\""),
     (1, "default = true", "default", "text in quotes is wanted", "text in quotes"),
@@ -105,6 +107,7 @@ const MISTAKES: [(usize, &str, &str, &str, &str); 48] = [
     (19, "", "allow.id", "missing", "name the rule"),
     (26, "id = \"telemetry-to-historian\"", "allow.id", "taken", "of its own"),
     (20, "from = \"role=boss\"", "allow.from", "unknown value", "historian, hmi, sensor-gw"),
+    (20, "from = \"role=historian, site=same\"", "allow.from", "not built yet", "a rule for each value"),
     (20, "form = \"role=historian\"\nfrom = \"role=historian\"", "allow.form", "unknown key", "`from`"),
     (21, "to = \"telemetri\"", "allow.to", "unknown service", "\"telemetry\""),
     (22, "topics = [\"raw.\"]", "allow.topics", "outside the topics", "\"temp.\", \"vib.\""),
@@ -203,14 +206,14 @@ fn a_rule_wider_than_its_service_is_warned_about() {
 
 #[test]
 fn no_text_makes_the_parser_panic() {
-    let bytes = VALID.as_bytes();
     let mut state = 7_u64;
     let mut random = move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap_or(0)
     };
     let (mut valid, mut mistaken) = (0, 0);
-    for _ in 0..3000 {
+    for round in 0..3000 {
+        let bytes = [VALID, sections::FULL][round % 2].as_bytes();
         let mut text = bytes.to_vec();
         for _ in 0..1 + random() % 4 {
             let (at, other) = (random() % text.len(), random() % bytes.len());
@@ -246,6 +249,23 @@ fn a_megabyte_of_one_thing_is_read_in_proportion() {
             "{start}[nodes]\n{}\n{}",
             many(10_000, &|at| format!("n{at} = {{}}\n")),
             many(9_000, &|at| format!("[[allow]]\nid = \"{at}\"\nfrom = \"node=x{at}\"\nto = \"y{at}\"\n"))
+        ),
+        format!(
+            "{start}[tags]\nr = [\"a\", \"b\"]\n[nodes]\nn = {{ r = \"b\" }}\n{}{}",
+            many(512, &|at| format!("[[forbid]]\nid = \"f{at}\"\nfrom = \"r=a\"\nto = \"r=a\"\n")),
+            many(14_000, &|at| format!("[[allow]]\nid = \"{at}\"\nfrom = \"r=b\"\nto = \"r=a icmp\"\n"))
+        ),
+        format!(
+            "{start}[nodes]\nn = {{}}\n[[test]]\nfrom = \"n\"\nhold = [{}]\ndeny = [{}]\nallow = [{}]\n",
+            many(20_000, &|at| format!("\"c{at}\",")),
+            many(30_000, &|at| format!("\"n/tcp:{}\",", at % 65_535 + 1)),
+            many(30_000, &|at| format!("\"n/tcp:{}\",", at % 65_535 + 1))
+        ),
+        format!(
+            "{start}[capability.c]\nto = \"node=n icmp\"\nmax-ttl = \"1h\"\n[nodes]\nn = {{}}\n{}",
+            many(11_000, &|_| {
+                "[[grant]]\ncapability = \"c\"\nnode = \"n\"\nfrom = 2026-12-01T08:00:00Z\nuntil = 2026-12-01T09:00:00Z\n".into()
+            })
         ),
         format!("{start}[service.a]\nhosted-by = \"{}\"\n", many(90_000, &|at| format!("t{at}=1 "))),
         format!("{start}[service.a]\ntopics = [{}]\n", many(90_000, &|at| format!("\"{at}\","))),
