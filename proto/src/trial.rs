@@ -7,6 +7,7 @@ mod flow_rules;
 mod mutants;
 mod mutate;
 mod remedy;
+mod scope;
 mod universe;
 
 pub use cover::{Coverage, Gap, Missing, cover};

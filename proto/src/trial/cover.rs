@@ -3,9 +3,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::scope::Scope;
 use super::universe::{Points, Question};
 use super::{Expected, Judged, Remedy, mutants, question};
-use crate::policy::{Allow, Forbid, ForbidTarget, Packets, Policy, TagExpr};
+use crate::policy::{Allow, Forbid, ForbidTarget, Packets, Policy, TagExpr, Target};
 use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 
 /// How far the tests reach.
@@ -55,12 +56,8 @@ pub enum Missing {
 /// Looks for the rules that no claim needs.
 pub fn cover(policy: &Policy, judged: &[Judged<'_>]) -> Coverage {
     let points = Points::of(policy);
-    let rules = Rules::compile(policy, 1);
-    let asked = points.questions(policy).into_iter().map(|question| {
-        let answer = question.ask(&rules);
-        (question, answer)
-    });
-    let mut survey = Survey { policy, judged, asked: asked.collect(), rules: 0, gaps: Vec::new() };
+    let (asked, compiled) = (points.questions(policy), Rules::compile(policy, 1));
+    let mut survey = Survey { policy, judged, asked, compiled, rules: 0, gaps: Vec::new() };
     survey.allows();
     survey.capabilities();
     survey.forbids();
@@ -73,8 +70,9 @@ type Answer = Result<RuleRef, Denial>;
 struct Survey<'s, 'p> {
     policy: &'p Policy,
     judged: &'s [Judged<'p>],
-    /// What claims could ask, and the answers.
-    asked: Vec<(Question<'s>, Answer)>,
+    /// What claims could ask, the shortest first.
+    asked: Vec<Question<'s>>,
+    compiled: Rules,
     rules: usize,
     gaps: Vec<Gap>,
 }
@@ -88,7 +86,7 @@ impl<'p> Survey<'_, 'p> {
         let policy = self.policy;
         for (at, allow) in policy.allows.iter().enumerate() {
             self.rules += 1;
-            self.needs_pass(allow.line, &allow.id);
+            self.needs_pass(allow.line, &allow.id, &allow.to);
             self.needs_near_miss(at, allow);
         }
     }
@@ -96,17 +94,19 @@ impl<'p> Survey<'_, 'p> {
     fn capabilities(&mut self) {
         for capability in &self.policy.capabilities {
             self.rules += 1;
-            self.needs_pass(capability.line, &capability.name);
+            self.needs_pass(capability.line, &capability.name, &capability.to);
         }
     }
 
-    fn needs_pass(&mut self, line: usize, rule: &str) {
+    fn needs_pass(&mut self, line: usize, rule: &str, to: &Target) {
         let passes = |answer: &Answer| answer.as_ref().is_ok_and(|rule| rule.line as usize == line);
         if self.judged.iter().any(|judged| judged.expected == Expected::Allow && passes(&judged.answer)) {
             return;
         }
-        let remedy = self.asked.iter().find(|(_, answer)| passes(answer));
-        let remedy = remedy.map(|(question, _)| Remedy::new(question, Expected::Allow));
+        let scope = Scope::of(to);
+        let mut asked = self.asked.iter().filter(|question| scope.has(&question.what));
+        let found = asked.find(|question| passes(&question.ask(&self.compiled)));
+        let remedy = found.map(|question| Remedy::new(question, Expected::Allow));
         self.note(line, rule, Missing::Pass, remedy);
     }
 
@@ -125,8 +125,9 @@ impl<'p> Survey<'_, 'p> {
         if self.denied().any(|judged| is_near(&question(judged.test, judged.claim))) {
             return;
         }
-        let near = self.asked.iter().find(|(question, answer)| answer.is_err() && is_near(question));
-        if let Some(remedy) = near.map(|(question, _)| Remedy::new(question, Expected::Deny)) {
+        let near =
+            self.asked.iter().find(|question| is_near(question) && !question.is_allowed(&self.compiled));
+        if let Some(remedy) = near.map(|question| Remedy::new(question, Expected::Deny)) {
             self.note(allow.line, &allow.id, Missing::NearMiss, Some(remedy));
         }
     }
@@ -139,8 +140,9 @@ impl<'p> Survey<'_, 'p> {
             if self.denied().any(|judged| is_about(&question(judged.test, judged.claim))) {
                 continue;
             }
-            let remedy = self.asked.iter().find(|(question, answer)| answer.is_err() && is_about(question));
-            let remedy = remedy.map(|(question, _)| Remedy::new(question, Expected::Deny));
+            let mut asked = self.asked.iter().filter(|question| is_about(question));
+            let found = asked.find(|question| !question.is_allowed(&self.compiled));
+            let remedy = found.map(|question| Remedy::new(question, Expected::Deny));
             self.note(forbid.line, &forbid.id, Missing::Forbidden, remedy);
         }
     }

@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::scope::Scope;
 use crate::policy::{Allow, PacketTarget, Packets, Policy, TagExpr, Target, Term};
 
 /// A policy with one slip.
@@ -20,13 +21,15 @@ pub(super) struct Mutant {
     pub(super) rule: String,
     /// What was changed, as a sentence without a full stop.
     pub(super) change: String,
+    /// What the section has a say in.
+    pub(super) scope: Scope,
     /// The policy as it is then.
     pub(super) policy: Policy,
 }
 
 /// Makes every mutant of `policy` and hands each on: there is never more than one at a time.
 pub(super) fn each(policy: &Policy, take: &mut dyn FnMut(Mutant)) {
-    let mut maker = Maker { policy, line: 0, rule: String::new(), take };
+    let mut maker = Maker { policy, line: 0, rule: String::new(), scope: Scope::Everything, take };
     allows::mutate(&mut maker);
     parts::mutate_services(&mut maker);
     parts::mutate_forbids(&mut maker);
@@ -73,21 +76,21 @@ struct Maker<'m> {
     policy: &'m Policy,
     line: usize,
     rule: String,
+    scope: Scope,
     take: &'m mut dyn FnMut(Mutant),
 }
 
 impl Maker<'_> {
     /// What follows is about this section.
-    fn at(&mut self, line: usize, rule: impl Into<String>) {
-        self.line = line;
-        self.rule = rule.into();
+    fn at(&mut self, line: usize, rule: impl Into<String>, scope: Scope) {
+        (self.line, self.rule, self.scope) = (line, rule.into(), scope);
     }
 
     fn make(&mut self, change: impl Into<String>, edit: impl FnOnce(&mut Policy)) {
         let mut policy = self.policy.clone();
         edit(&mut policy);
-        let (line, rule, change) = (self.line, self.rule.clone(), change.into());
-        (self.take)(Mutant { line, rule, change, policy });
+        let (rule, scope) = (self.rule.clone(), self.scope.clone());
+        (self.take)(Mutant { line: self.line, rule, change: change.into(), scope, policy });
     }
 
     /// Each slip in an expression, which `edit` puts in its place.

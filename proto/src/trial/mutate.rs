@@ -4,8 +4,10 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{LazyCell, OnceCell};
 
 use super::mutants::{self, Mutant};
+use super::scope::Scope;
 use super::universe::{Points, Question};
 use super::{Expected, Remedy, questions_of_claims};
 use crate::policy::{NodeTags, Policy};
@@ -52,21 +54,25 @@ pub struct Survivor {
 pub fn mutate(policy: &Policy) -> Mutation {
     let policy = mutants::prepared(policy);
     let points = Points::of(&policy);
-    let court = Court::new(&policy, &points);
+    let rules = Rules::compile(&policy, 1);
+    let claims = Asked::new(questions_of_claims(&policy), rules.clone());
+    let askable = Asked::new(points.questions(&policy), rules);
     let strangers = Strangers::of(&policy);
-    let mut beyond = None;
+    let unaskable = LazyCell::new(|| strangers.unaskable(&points));
     let mut mutation = Mutation::default();
     mutants::each(&policy, &mut |mutant| {
         if is_refused(&mutant.policy) {
             mutation.refused += 1;
             return;
         }
-        let rules = Rules::compile(&mutant.policy, 1);
-        if court.is_noticed(&rules) {
+        let (scope, rules) = (&mutant.scope, Rules::compile(&mutant.policy, 1));
+        if claims.differing(&Scope::Everything, &rules).is_some() {
             mutation.killed += 1;
-        } else if let Some(remedy) = court.remedy(&rules) {
-            mutation.survivors.push(survivor(mutant, remedy));
-        } else if beyond.get_or_insert_with(|| strangers.ask(&points)).changes(&strangers, mutant.policy) {
+        } else if let Some((question, answer)) = askable.differing(scope, &rules) {
+            let remedy = Remedy::new(question, answer);
+            let Mutant { line, rule, change, .. } = mutant;
+            mutation.survivors.push(Survivor { line, rule, change, remedy });
+        } else if unaskable.differing(scope, &strangers.joined(&mutant.policy)).is_some() {
             mutation.unreachable += 1;
         } else {
             mutation.equivalent += 1;
@@ -85,46 +91,27 @@ fn is_refused(policy: &Policy) -> bool {
     let_through.any(|(from, to)| policy.forbids.iter().any(|forbid| forbid.overlaps(policy, from, to)))
 }
 
-fn survivor(mutant: Mutant, remedy: Remedy) -> Survivor {
-    let Mutant { line, rule, change, .. } = mutant;
-    Survivor { line, rule, change, remedy }
+/// Questions, and the answers of the unchanged policy as far as somebody wanted to know them.
+struct Asked<'p> {
+    rules: Rules,
+    questions: Vec<(Question<'p>, OnceCell<bool>)>,
 }
 
-/// The unchanged policy's answers: to the claims, and to everything that a claim could ask.
-struct Court<'p> {
-    claims: Vec<(Question<'p>, bool)>,
-    questions: Vec<(Question<'p>, bool)>,
-}
-
-impl<'p> Court<'p> {
-    fn new(policy: &'p Policy, points: &'p Points) -> Self {
-        let rules = Rules::compile(policy, 1);
-        Self {
-            claims: answered(questions_of_claims(policy), &rules),
-            questions: answered(points.questions(policy), &rules),
-        }
+impl<'p> Asked<'p> {
+    fn new(questions: Vec<Question<'p>>, rules: Rules) -> Self {
+        let questions = questions.into_iter().map(|question| (question, OnceCell::new()));
+        Self { rules, questions: questions.collect() }
     }
 
-    fn is_noticed(&self, rules: &Rules) -> bool {
-        differing(&self.claims, rules).is_some()
+    /// The first question in `scope` that other rules answer otherwise, and what the unchanged ones say.
+    fn differing(&self, scope: &Scope, rules: &Rules) -> Option<(&Question<'p>, Expected)> {
+        let mut asked = self.questions.iter().filter(|(question, _)| scope.has(&question.what));
+        let before = |(question, answer): &(Question<'p>, OnceCell<bool>)| {
+            *answer.get_or_init(|| question.is_allowed(&self.rules))
+        };
+        let differing = asked.find(|asked| asked.0.is_allowed(rules) != before(asked))?;
+        Some((&differing.0, if before(differing) { Expected::Allow } else { Expected::Deny }))
     }
-
-    fn remedy(&self, rules: &Rules) -> Option<Remedy> {
-        let (question, allowed) = differing(&self.questions, rules)?;
-        Some(Remedy::new(question, if *allowed { Expected::Allow } else { Expected::Deny }))
-    }
-}
-
-fn answered<'p>(questions: Vec<Question<'p>>, rules: &Rules) -> Vec<(Question<'p>, bool)> {
-    let answer = |question: Question<'p>| {
-        let allowed = question.is_allowed(rules);
-        (question, allowed)
-    };
-    questions.into_iter().map(answer).collect()
-}
-
-fn differing<'a, 'p>(asked: &'a [(Question<'p>, bool)], rules: &Rules) -> Option<&'a (Question<'p>, bool)> {
-    asked.iter().find(|(question, allowed)| question.is_allowed(rules) != *allowed)
 }
 
 /// Nodes that the policy does not list, each like a listed one but for one tag.
@@ -152,31 +139,24 @@ impl Strangers {
             strange.into_iter().filter(|tags| !listed.contains(tags)).take(MOST_STRANGERS).collect();
         // No name of a node begins so.
         let names: Vec<String> = (0..tags.len()).map(|at| format!("?{at}")).collect();
-        let mut strangers = Self { names, tags, policy: policy.clone() };
-        strangers.policy = strangers.joining(policy.clone());
-        strangers
+        let policy = with(policy, &names, &tags);
+        Self { names, tags, policy }
     }
 
-    fn joining(&self, mut policy: Policy) -> Policy {
-        policy.nodes.extend(self.names.iter().cloned().zip(self.tags.iter().cloned()));
-        policy
+    /// The rules of a policy that lists them too.
+    fn joined(&self, policy: &Policy) -> Rules {
+        Rules::compile(&with(policy, &self.names, &self.tags), 1)
     }
 
-    fn ask<'p>(&'p self, points: &'p Points) -> Beyond<'p> {
-        let rules = Rules::compile(&self.policy, 1);
-        Beyond { questions: answered(points.unaskable(&self.policy, &self.names), &rules) }
+    fn unaskable<'p>(&'p self, points: &'p Points) -> Asked<'p> {
+        Asked::new(points.unaskable(&self.policy, &self.names), Rules::compile(&self.policy, 1))
     }
 }
 
-/// The unchanged policy's answers to what no claim can ask.
-struct Beyond<'p> {
-    questions: Vec<(Question<'p>, bool)>,
-}
-
-impl Beyond<'_> {
-    fn changes(&self, strangers: &Strangers, mutant: Policy) -> bool {
-        differing(&self.questions, &Rules::compile(&strangers.joining(mutant), 1)).is_some()
-    }
+fn with(policy: &Policy, names: &[String], tags: &[NodeTags]) -> Policy {
+    let mut policy = policy.clone();
+    policy.nodes.extend(names.iter().cloned().zip(tags.iter().cloned()));
+    policy
 }
 
 /// They only tell mutants that nothing on this network could show from those that change nothing anywhere.

@@ -10,6 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::scope::Scope;
 use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
 use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
@@ -51,16 +52,16 @@ pub(super) struct Points {
     /// Each service with the topics to ask for.
     topics: BTreeMap<String, BTreeSet<String>>,
     ports: BTreeSet<u16>,
-    capabilities: Vec<String>,
+    /// Each with what it can have a say in.
+    capabilities: Vec<(String, Scope)>,
 }
 
 impl Points {
     /// Those of a policy.
     pub(super) fn of(policy: &Policy) -> Self {
-        let mut points = Self {
-            capabilities: policy.capabilities.iter().map(|capability| capability.name.clone()).collect(),
-            ..Self::default()
-        };
+        let capabilities =
+            policy.capabilities.iter().map(|held| (held.name.clone(), Scope::of(&held.to))).collect();
+        let mut points = Self { capabilities, ..Self::default() };
         for service in policy.services.values() {
             points.topics.entry(service.name.clone()).or_default();
             points.add_topics(&service.name, &service.topics);
@@ -127,12 +128,6 @@ impl Points {
         each.collect()
     }
 
-    /// With nothing held, and with each capability.
-    fn holds(&self) -> Vec<Vec<&str>> {
-        let each = self.capabilities.iter().map(|name| vec![name.as_str()]);
-        core::iter::once(Vec::new()).chain(each).collect()
-    }
-
     /// Every question between the nodes of `policy`, those with the shortest claims first.
     pub(super) fn questions<'p>(&'p self, policy: &'p Policy) -> Vec<Question<'p>> {
         let nodes = representatives(policy);
@@ -164,12 +159,13 @@ impl Points {
         pairs: impl Iterator<Item = (&'p str, &'p str)>,
         asked: &[What<'p>],
     ) -> Vec<Question<'p>> {
-        let holds = self.holds();
         let mut questions = Vec::new();
         for (from, to) in pairs.filter(|(from, to)| from != to) {
             for what in asked {
-                let of = |hold: &Vec<&'p str>| Question { from, to, what: *what, hold: hold.clone() };
-                questions.extend(holds.iter().map(of));
+                questions.push(Question { from, to, what: *what, hold: Vec::new() });
+                let held = self.capabilities.iter().filter(|(_, scope)| scope.has(what));
+                let held = held.map(|(name, _)| Question { from, to, what: *what, hold: vec![name] });
+                questions.extend(held);
             }
         }
         questions

@@ -5,13 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::Maker;
+use super::{Maker, Scope};
 use crate::policy::{Allow, PacketTarget, Packets, Policy, Target};
 
 pub(super) fn mutate(maker: &mut Maker<'_>) {
     let policy = maker.policy;
     for (at, allow) in policy.allows.iter().enumerate() {
-        maker.at(allow.line, &*allow.id);
+        maker.at(allow.line, &*allow.id, Scope::of(&allow.to));
         maker.make("the rule is gone", |policy| drop(policy.allows.remove(at)));
         maker.slips_of_nodes("from", &allow.from, |policy, from| policy.allows[at].from = from);
         maker.slips_of_topics(&allow.topics, |policy, topics| policy.allows[at].topics = topics);

@@ -2,13 +2,13 @@
 
 use alloc::format;
 
-use super::{Maker, everybody};
+use super::{Maker, Scope, everybody};
 use crate::policy::{Allow, Policy, Target};
 
 pub(super) fn mutate_services(maker: &mut Maker<'_>) {
     let policy = maker.policy;
     for (name, service) in &policy.services {
-        maker.at(service.line, format!("service.{name}"));
+        maker.at(service.line, format!("service.{name}"), Scope::Service(name.clone()));
         maker.slips_of_topics(&service.topics, |policy, topics| {
             if let Some(service) = policy.services.get_mut(name) {
                 service.topics = topics;
@@ -25,7 +25,7 @@ pub(super) fn mutate_services(maker: &mut Maker<'_>) {
 pub(super) fn mutate_forbids(maker: &mut Maker<'_>) {
     let policy = maker.policy;
     for (at, forbid) in policy.forbids.iter().enumerate() {
-        maker.at(forbid.line, &*forbid.id);
+        maker.at(forbid.line, &*forbid.id, Scope::Everything);
         maker.make("the forbid is gone", |policy| drop(policy.forbids.remove(at)));
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn mutate_forbids(maker: &mut Maker<'_>) {
 pub(super) fn mutate_capabilities(maker: &mut Maker<'_>) {
     let policy = maker.policy;
     for (at, capability) in policy.capabilities.iter().enumerate() {
-        maker.at(capability.line, format!("capability.{}", capability.name));
+        maker.at(capability.line, format!("capability.{}", capability.name), Scope::of(&capability.to));
         maker.make("it lets nothing through any more", |policy| drop(policy.capabilities.remove(at)));
         maker.make("what it lets reach is for every node, always", |policy| give_to_everybody(policy, at));
         if let Some(from) = &capability.from {
