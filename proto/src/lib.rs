@@ -35,6 +35,7 @@ pub mod policy;
 pub mod program;
 pub mod rules;
 pub mod script;
+pub mod trial;
 
 // What applications speak.
 pub mod zmtp;

@@ -40,6 +40,9 @@ use lists::{Lists, Raw, Said};
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
 
+mod print;
+pub use print::policy_text;
+
 /// What an application asks for when it connects.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {

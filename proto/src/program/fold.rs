@@ -64,7 +64,7 @@ fn known(truth: Truth) -> Option<Known> {
         Truth::Yes => Some(Known::Yes),
         Truth::No => Some(Known::No),
         Truth::Never => Some(Known::Never),
-        Truth::Maybe | Truth::Always | Truth::Unreadable => None,
+        Truth::Maybe | Truth::Doubt | Truth::Always | Truth::Unreadable => None,
     }
 }
 

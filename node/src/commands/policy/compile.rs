@@ -1,10 +1,19 @@
-//! `policy compile`: the flow rules that a policy compiles to.
+//! `policy compile`: the flow rules that a policy stands for.
 
-use super::super::Failure;
+use lockgate_proto::rules::policy_text;
+use serde_json::json;
+
+use super::super::{Failure, print};
+use super::file;
 use crate::cli::Common;
 use crate::cli::policy::PolicyFile;
 
-/// Not built yet.
-pub(super) fn run(_options: &PolicyFile, _common: &Common) -> Result<(), Failure> {
-    Err(Failure::failed("not built yet", ""))
+/// Prints them, in the language of `lockgate rules`.
+pub(super) fn run(options: &PolicyFile, common: &Common) -> Result<(), Failure> {
+    let (policy, _) = file::load(options.file.as_deref(), common)?;
+    let text = policy_text(&policy);
+    if common.json {
+        return print(json!({ "file": policy.file, "rules": text }));
+    }
+    print(text.trim_end())
 }

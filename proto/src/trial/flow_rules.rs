@@ -1,0 +1,1 @@
+//! The raw flow rules of a policy, one by one.
