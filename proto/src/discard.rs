@@ -82,7 +82,11 @@ discards! {
     /// Refused by the rules for packets.
     Denied => "denied",
     /// Would only pass through this host: its near end is no address that this node speaks for.
-    Transit => "transit",
+Transit => "transit",
+    /// A TCP flow speaks what the rules do not let it speak; it is reset.
+    WrongSpeech => "wrong_speech",
+    /// A TCP segment that leaves a gap in a flow whose speech is not known yet: it is sent again.
+    Gap => "gap",
     /// The tunnel's own datagram, come out of its own TUN device: the route to the peer leads into the tunnel.
     RoutingLoop => "routing_loop",
 }

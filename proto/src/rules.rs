@@ -19,7 +19,7 @@ pub use denial::Denial;
 pub use differences::{Change, Difference, Differences, Disputed, Says, Staged};
 pub use grant::{Grant, Passed};
 pub use packet::{PacketKind, PacketQuestion};
-pub use pair::Pair;
+pub use pair::{Pair, Wants};
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;

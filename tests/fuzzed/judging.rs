@@ -7,8 +7,8 @@ use std::sync::Arc;
 use lockgate_proto::packet;
 use lockgate_proto::prefix::Prefix;
 use lockgate_proto::program::{
-    Act, Action, Copy, Direction, Entry, Join, Judgement, Known, List, Net, NetSet, NodeTags, Outcome,
-    Packet, Parties, PortSet, Recognised, RuleRef, Sense, Subject, TagTest, Test, Vlan, ZmtpTest,
+    Act, Action, Copy, Direction, EndSocket, Entry, Join, Judgement, Known, List, Net, NetSet, NodeTags,
+    Outcome, Packet, Parties, PortSet, Recognised, RuleRef, Sense, Subject, TagTest, Test, Vlan, ZmtpTest,
     packet_facts,
 };
 use lockgate_proto::zmtp::SocketType;
@@ -59,7 +59,10 @@ fn judge(list: &List, acts: &[u32], bytes: &[u8], place: u8, random: u8) {
     let spoken = match random % 3 {
         0 => Recognised::Undecided,
         1 => Recognised::Other,
-        _ => Recognised::Zmtp { mechanism: [0; 20], sockets: [Some(SocketType::Pub), None] },
+        _ => Recognised::Zmtp {
+            mechanism: [0; 20],
+            sockets: [EndSocket::Is(SocketType::Pub), EndSocket::Hidden],
+        },
     };
     let packet = Packet {
         random: u32::from(random) << 24,

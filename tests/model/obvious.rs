@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use lockgate_proto::program::{
-    Action, Direction, Join, Net, NodeTags, Recognised, Sense, TagTest, Test, Topic, ZmqTest, ZmtpTest,
+    Action, Direction, EndSocket, Join, Net, NodeTags, Recognised, Sense, TagTest, Test, Topic, ZmqTest,
+    ZmtpTest,
 };
 
 use crate::programs::{Item, Rule, What};
@@ -262,14 +263,16 @@ fn zmtp(test: &ZmtpTest, packet: &[u8], spoken: &Recognised) -> Truth {
         return Truth::Hard;
     }
     match (test, spoken) {
-        (_, Recognised::Undecided) => Truth::Unknown,
+        // The worlds of this model never leave it untold.
+        (_, Recognised::Undecided | Recognised::Untold) => Truth::Unknown,
         (ZmtpTest::Spoken, spoken) => yes(*spoken != Recognised::Other),
         (_, Recognised::Other) => Truth::Hard,
         (ZmtpTest::Mechanism(name), Recognised::Zmtp { mechanism, .. }) => {
             yes(mechanism.iter().filter(|byte| **byte != 0).eq(name.as_bytes()))
         }
         (ZmtpTest::SocketType(wanted), Recognised::Zmtp { sockets: [one, other], .. }) => {
-            match (one == &Some(*wanted) || other == &Some(*wanted), one.is_none() || other.is_none()) {
+            let any = |of: EndSocket| *one == of || *other == of;
+            match (any(EndSocket::Is(*wanted)), any(EndSocket::Pending)) {
                 (true, _) => Truth::Yes,
                 (false, true) => Truth::Unknown,
                 (false, false) => Truth::No,

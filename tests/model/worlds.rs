@@ -1,7 +1,7 @@
 //! Who sends to whom, and what is sent.
 
 use lockgate_proto::program::{
-    Direction, Message, NodeTags, Packet, Parties, Recognised, Subject, Topic, packet_facts,
+    Direction, EndSocket, Message, NodeTags, Packet, Parties, Recognised, Subject, Topic, packet_facts,
 };
 use lockgate_proto::zmtp::SocketType;
 
@@ -150,7 +150,8 @@ fn spoken(dice: &mut Dice) -> Recognised {
             let mut mechanism = [0; 20];
             let name = dice.pick(&["NULL", "CURVE"]).as_bytes();
             mechanism[..name.len()].copy_from_slice(name);
-            let mut socket = || (!dice.once_in(3)).then(|| dice.pick(&SOCKETS));
+            let mut socket =
+                || if dice.once_in(3) { EndSocket::Pending } else { EndSocket::Is(dice.pick(&SOCKETS)) };
             Recognised::Zmtp { mechanism, sockets: [socket(), socket()] }
         }
     }

@@ -10,7 +10,7 @@ use lockgate_proto::now::{Moment, Now};
 use lockgate_proto::outbox::Outbox;
 use lockgate_proto::packet::icmp::{self, Reason};
 use lockgate_proto::packet::segment::Segments;
-use lockgate_proto::packet::{self, Transport, ecn};
+use lockgate_proto::packet::{self, Transport, ecn, reset};
 use lockgate_proto::parcel::Single;
 
 use super::Node;
@@ -42,6 +42,15 @@ impl Complaints {
     }
 }
 
+/// Which reset goes to the end here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    /// The answer: what is here has sent the packet.
+    Answer,
+    /// The one in the packet's place: it was for what is here.
+    Instead,
+}
+
 impl Node {
     /// Local applications have sent packets of one flow (a super-packet, or one). What is to be said to them about it goes
     /// `back` into the TUN device.
@@ -52,7 +61,7 @@ impl Node {
         out: &mut impl Outbox,
         back: &mut impl FnMut(&[u8]),
     ) {
-        let Err(reason) = self.leave(packets, now, out) else { return };
+        let Err(reason) = self.leave(packets, now, out, back) else { return };
         tracing::trace!(reason = reason.name(), "packet from the TUN device discarded");
         self.discards.note(reason);
         if let Some(complaint) = complaint(reason)
@@ -69,11 +78,21 @@ impl Node {
         }
     }
 
-    fn leave(&mut self, packets: &Segments<'_>, now: Now, out: &mut impl Outbox) -> Result<(), Discard> {
+    fn leave(
+        &mut self,
+        packets: &Segments<'_>,
+        now: Now,
+        out: &mut impl Outbox,
+        back: &mut impl FnMut(&[u8]),
+    ) -> Result<(), Discard> {
         let packet = packets.packet();
         let destination = packet::destination(packet).ok_or(Discard::Malformed)?;
         let peer = self.device.route(destination).ok_or(Discard::NoRoute)?;
-        let way = self.gate.judge(Direction::Out, peer, Load::several(packets), now)?;
+        let way = self.gate.judge(Direction::Out, peer, Load::several(packets), now);
+        if way == Err(Discard::WrongSpeech) {
+            self.reset(peer, packet, Reset::Answer, now, out, back);
+        }
+        let way = way?;
         if self.would_loop(peer, packet) {
             return Err(Discard::RoutingLoop);
         }
@@ -98,7 +117,11 @@ impl Node {
         out: &mut impl Outbox,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        let way = self.gate.judge(Direction::In, peer, Load::one(packet), now)?;
+        let way = self.gate.judge(Direction::In, peer, Load::one(packet), now);
+        if way == Err(Discard::WrongSpeech) {
+            self.reset(peer, packet, Reset::Instead, now, out, inside);
+        }
+        let way = way?;
         if let Some((observer, order)) = way.copy {
             let sent = self.send_copies(observer, order, packet, &Single(packet), now, out);
             sent.unwrap_or_else(|reason| self.discards.note(reason));
@@ -109,6 +132,30 @@ impl Node {
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);
         Ok(())
+    }
+
+    /// Ends the TCP connection of a packet at both of its ends: one is `here`, the other at the peer.
+    fn reset(
+        &mut self,
+        peer: PeerId,
+        packet: &[u8],
+        here: Reset,
+        now: Now,
+        out: &mut impl Outbox,
+        inside: &mut impl FnMut(&[u8]),
+    ) {
+        let (mut answer, mut instead) = ([0; reset::LONGEST], [0; reset::LONGEST]);
+        let answer = reset::answer(packet, &mut answer).map(|len| &answer[..len]);
+        let instead = reset::instead(packet, &mut instead).map(|len| &instead[..len]);
+        let (near, far) = if here == Reset::Answer { (answer, instead) } else { (instead, answer) };
+        if let Some(near) = near {
+            inside(near);
+        }
+        if let Some(far) = far
+            && let Err(reason) = self.device.send_packets(peer, &Single(far), now, out)
+        {
+            self.discards.note(reason);
+        }
     }
 
     /// Whether this is our own tunnel datagram: the way to the peer leads into the tunnel itself, and sending it would make

@@ -43,6 +43,35 @@ pub fn answer(packet: &[u8], out: &mut [u8]) -> Option<usize> {
     Some(out.len())
 }
 
+/// Writes into `out` the reset that ends the connection of `packet` at its destination, as if its sender had sent it instead, and
+/// says how long it is. It stands where the packet would have stood, so that a destination that waits for that believes it.
+///
+/// `None` as for [`answer`].
+pub fn instead(packet: &[u8], out: &mut [u8]) -> Option<usize> {
+    let len = answer(packet, out)?;
+    let headers = super::parse(packet).ok()?;
+    let segment = &packet[headers.transport_at..headers.end];
+    let ip = len - HEADER;
+    // The ends the other way round: those of the packet.
+    let half = if ip == 20 { 4 } else { 16 };
+    let first = if ip == 20 { 12 } else { 8 };
+    let (source, destination) = out[first..first + 2 * half].split_at_mut(half);
+    source.swap_with_slice(destination);
+    let (source, destination) = out[ip..ip + 4].split_at_mut(2);
+    source.swap_with_slice(destination);
+    let flags = if segment[13] & ACK == 0 { RST } else { RST | ACK };
+    let acknowledged = if flags & ACK == 0 { 0 } else { number(segment, 8) };
+    let tcp = &mut out[ip..];
+    tcp[4..8].copy_from_slice(&segment[4..8]);
+    tcp[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+    tcp[13] = flags;
+    set_word(tcp, 16, 0);
+    let pseudo = checksum::pseudo(&out[first..first + 2 * half], TCP, HEADER);
+    let sum = checksum::fold(u64::from(checksum::sum(&out[ip..len])) + u64::from(pseudo));
+    set_word(&mut out[ip..], 16, !sum);
+    Some(len)
+}
+
 /// How many sequence numbers a segment takes: its payload, and one each for SYN and FIN.
 fn sequence_space(segment: &[u8], flags: u8) -> Option<u32> {
     let header = usize::from(segment[12] >> 4) * 4;
@@ -102,6 +131,24 @@ mod tests {
         assert!(out[len..].iter().all(|byte| *byte == 0xa5), "nothing behind the answer is written");
         out.truncate(len);
         Some(out)
+    }
+
+    #[test]
+    fn a_reset_in_a_packets_place_has_its_ends_and_its_numbers() {
+        let mut dice = Seeded(41);
+        for _ in 0..2_000 {
+            let packet = random(&mut dice).packet();
+            let mut out = [0; LONGEST];
+            let (answered, placed) = (reset(&packet), instead(&packet, &mut out));
+            assert_eq!(placed, answered.as_ref().map(Vec::len));
+            let Some(len) = placed else { continue };
+            let (was, is) =
+                (super::super::parse(&packet).unwrap(), super::super::parse(&out[..len]).unwrap());
+            assert_eq!((was.source, was.destination), (is.source, is.destination));
+            let (old, new) = (&packet[was.transport_at..], &out[is.transport_at..len]);
+            assert_eq!((&old[..8], new[13] & RST), (&new[..8], RST));
+            assert_checksums(&out[..len]);
+        }
     }
 
     /// Of a packet without IP options and extension headers.

@@ -85,6 +85,16 @@ impl Pair {
 }
 
 impl Wants {
+    /// What either needs.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            established: self.established || other.established,
+            spoken: self.spoken || other.spoken,
+            random: self.random || other.random,
+        }
+    }
+
     fn of(lists: &Lists) -> Self {
         let mut wants = Self::default();
         for test in lists.all().flat_map(List::tests) {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use lockgate_proto::device::{CopyKind, CopyOrder, Judged, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{
-    Answer, Direction, Flows, Limits, News, Question, Refusal, Subject, Verdict, Verdicts,
+    Answer, Direction, Flows, Limits, News, Question, Refusal, Speakers, Subject, Verdict, Verdicts,
 };
 use lockgate_proto::now::Now;
-use lockgate_proto::packet::{self, Fragment, Headers};
-use lockgate_proto::program::{Judgement, Outcome, Packet, RuleRef, Tee};
-use lockgate_proto::rules::{Pair, Rules};
+use lockgate_proto::packet::{self, Fragment, Headers, TCP};
+use lockgate_proto::program::{Judgement, Outcome, Packet, Recognised, RuleRef, Tee};
+use lockgate_proto::rules::{Pair, Rules, Wants};
 use lockgate_proto::script::Script;
 
 use super::logged::Logged;
@@ -28,6 +28,9 @@ pub(super) struct Judging {
     verdicts: Verdicts<Each>,
     random: Random,
     logged: Logged,
+    seed: u128,
+    /// What TCP flows speak; only where rules ask for it.
+    speakers: Option<Speakers>,
 }
 
 /// The rules for both directions; none where the policy does not know both nodes.
@@ -46,6 +49,12 @@ impl Pairs {
     pub(super) fn of_script(script: &Script) -> Self {
         let pair = |direction| Some(Pair::of_script(direction, script));
         Self { out: pair(Direction::Out), inward: pair(Direction::In) }
+    }
+
+    /// What judging in either direction needs to know.
+    fn wants(&self) -> Wants {
+        let wants = |pair: &Option<Pair>| pair.as_ref().map(Pair::wants).unwrap_or_default();
+        wants(&self.out).and(wants(&self.inward))
     }
 
     const fn of(&self, direction: Direction) -> Option<&Pair> {
@@ -104,8 +113,8 @@ impl Each {
 
 /// Why a packet does not pass.
 pub(super) enum No {
-    /// A rule drops or forbids it.
-    Rule(RuleRef),
+    /// A rule drops or forbids it: as what it is to be counted.
+    Rule(RuleRef, Discard),
     /// It follows from nothing that passed, and may not begin: how what it belongs to began, where that was asked, and whether
     /// that is news.
     Flow(Refusal, News, Option<(Direction, Opening)>),
@@ -123,6 +132,8 @@ impl Judging {
             verdicts: Verdicts::new(VERDICTS, seed.rotate_left(64)),
             random: Random::new(seed),
             logged: Logged::default(),
+            seed: seed.rotate_left(32),
+            speakers: None,
         }
     }
 
@@ -152,11 +163,14 @@ impl Judging {
         let Some(pair) = pair.filter(|pair| pair.has_flow_rules() && !one.headers.fragment.is_later()) else {
             return Ok(Each::Open(Way::default()));
         };
-        let number = one.peer.number();
-        if let Some(said) = self.verdicts.get(one.direction, number, &one.subject, self.revision) {
+        let (number, wants) = (one.peer.number(), between.pairs.wants());
+        // A recogniser has to hear everything.
+        if !wants.spoken
+            && let Some(said) = self.verdicts.get(one.direction, number, &one.subject, self.revision)
+        {
             return Ok(said);
         }
-        let facts = self.facts(one, load, pair, between.pairs);
+        let facts = self.facts(one, load, wants, between.pairs)?;
         let judgement = judge_all(pair, &facts, load);
         if let Some(act) = judgement.log {
             self.logged.note(&act.rule, &one.headers, one.now);
@@ -169,18 +183,27 @@ impl Judging {
     }
 
     /// What the flow rules may ask about a packet.
-    fn facts(&mut self, one: &One, load: Load<'_>, pair: &Pair, pairs: &Pairs) -> Packet {
+    fn facts(&mut self, one: &One, load: Load<'_>, wants: Wants, pairs: &Pairs) -> Result<Packet, No> {
         let mut facts = facts(&one.headers, load.packet, load.lengths.0);
-        if pair.wants().established {
-            let number = one.peer.number();
+        let number = one.peer.number();
+        if wants.established {
             let ask = |question: &Question| answer(pairs, question);
             self.flows.review(one.direction, number, &one.subject, one.now, ask);
             facts.established = self.flows.knows(one.direction, number, &one.subject, one.now);
         }
-        if pair.wants().random {
+        if wants.random {
             facts.random = self.random.next();
         }
-        facts
+        if wants.spoken && facts.protocol == Some(TCP) {
+            let seed = self.seed;
+            let speakers = self.speakers.get_or_insert_with(|| Speakers::new(SPEAKERS, seed));
+            let seen = speakers.watch(one.direction, number, &one.subject, load.packet, one.now);
+            if seen.gap {
+                return Err(No::Reason(Discard::Gap));
+            }
+            facts.spoken = seen.spoken;
+        }
+        Ok(facts)
     }
 
     /// It belongs to a flow that the rules have let begin, or they let it begin one.
@@ -206,7 +229,9 @@ fn conclude(
     one: &One,
 ) -> Result<Each, No> {
     let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(one.direction, tee))));
-    let rule = || judgement.by.map_or(No::Reason(Discard::Denied), |act| No::Rule(act.rule.clone()));
+    let spoken = matches!(facts.spoken, Recognised::Zmtp { .. } | Recognised::Other);
+    let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
+    let rule = || judgement.by.map_or(No::Reason(why), |act| No::Rule(act.rule.clone(), why));
     let detour = match judgement.outcome {
         Outcome::Drop => return Err(rule()),
         Outcome::NoMatch => return Ok(Each::Open(Way { copy, detour: None })),
@@ -215,10 +240,10 @@ fn conclude(
         Outcome::Redirect(to) => Some((between.called)(to).ok_or(No::Reason(Discard::NoRoute))?),
     };
     if let Some(forbid) = pair.forbids(facts) {
-        return Err(No::Rule(forbid.clone()));
+        return Err(No::Rule(forbid.clone(), why));
     }
     let way = Way { copy, detour };
-    if pair.wants().established || matches!(one.headers.fragment, Fragment::First { .. }) {
+    if between.pairs.wants().established || matches!(one.headers.fragment, Fragment::First { .. }) {
         return Ok(Each::Begins(way));
     }
     Ok(Each::Passes(way))
@@ -256,3 +281,5 @@ fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p
 
 /// Flows whose verdict is kept: a megabyte or so.
 const VERDICTS: usize = 8_192;
+/// TCP flows whose speech is watched: 900 bytes each.
+const SPEAKERS: usize = 4_096;

@@ -125,11 +125,12 @@ impl Policed {
         let Some(known) = peers.get(&one.peer) else { return Discard::Denied };
         match no {
             No::Reason(reason) => return reason,
-            No::Rule(rule) => {
+            No::Rule(rule, counted_as) => {
                 let asked = (Opening::by(&one.headers).kind, Why::Forbidden);
                 let parties = parties(one.direction, own, &known.name);
                 let news = (News::First, one.now.instant);
                 denials.note(parties, asked, news, || refused(&one.headers, &rule));
+                return counted_as;
             }
             No::Flow(refusal, news, opening) => {
                 // A flow that was withdrawn is told as it was opened, whichever of its packets came first: those that follow are

@@ -31,8 +31,8 @@ impl Scripted {
         // Nobody has a name here, so that nothing can be sent on to one.
         let between = Between { pairs: &self.pairs, called: &|_| None };
         self.judging.judge(&one, load, &between).map_err(|no| match no {
-            No::Reason(reason) => reason,
-            No::Rule(_) | No::Flow(..) => Discard::Denied,
+            No::Rule(_, reason) | No::Reason(reason) => reason,
+            No::Flow(..) => Discard::Denied,
         })
     }
 }

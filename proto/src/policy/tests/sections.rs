@@ -288,7 +288,7 @@ fn flow_rules_know_the_line_of_the_file_in_which_they_begin() {
     for (value, line) in [
         ("'''\ndrop;\n'''", 3),
         ("'''\r\ndrop;\r\n'''", 3),
-        ("'''drop;\n\naccept;'''", 2),
+        ("'''drop dport 1;\n\naccept;'''", 2),
         ("'''\n\n\ndrop;'''", 3),
         ("\"\"\"\ndrop;\n\"\"\"", 3),
         ("'drop;'", 2),
