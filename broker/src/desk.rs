@@ -89,7 +89,13 @@ impl Desk {
     fn judge_by(&self, rules: &Rules, case: &Case<'_>) -> Result<Grant, Judgement> {
         let service = self.service_of(case.role);
         let (user, host) = self.ends(case);
-        rules.open(&Opening { user: &user, host: &host, service: &service, socket: case.user.socket_type })
+        rules.open(&Opening {
+            user: &user,
+            host: &host,
+            service: &service,
+            socket: case.user.socket_type,
+            identity: &case.user.identity,
+        })
     }
 
     /// The node whose application uses the service, and the one that has it.

@@ -232,7 +232,7 @@ pub fn may(node: &Node, arguments: &Map<String, Value>) -> Value {
     let text = |key| arguments.get(key).and_then(Value::as_str).unwrap_or_default();
     let (host, service) = (text("peer"), text("service"));
     let rules = node.broker_report().rules();
-    let opening = |socket| Opening { user: node.name(), host, service, socket };
+    let opening = |socket| Opening { user: node.name(), host, service, socket, identity: &[] };
     let fits = |socket: &SocketType| {
         let sockets = rules.service(service).map(ServiceRule::sockets).unwrap_or_default();
         sockets.is_empty() || sockets.iter().any(|offered| offered.matches(*socket))

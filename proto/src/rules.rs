@@ -54,6 +54,8 @@ pub struct Opening<'a> {
     pub service: &'a str,
     /// The socket type of the using application.
     pub socket: SocketType,
+    /// Its identity (routing id); empty where it has none.
+    pub identity: &'a [u8],
 }
 
 impl<'a> Opening<'a> {
@@ -62,7 +64,8 @@ impl<'a> Opening<'a> {
         Message {
             service: self.service,
             socket: self.socket,
-            identity: &[],
+            identity: self.identity,
+            // No other is spoken by a node (a handshake that asks for another fails).
             mechanism: "NULL",
             topic: Topic::BeginsWith(b""),
             size: 0,

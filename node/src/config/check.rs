@@ -124,7 +124,8 @@ impl Check<'_> {
 
     /// Why no application of this node may use the service from `host`, whatever its socket; `None` where one may.
     fn denial(&self, host: &str, used: &Use) -> Option<Denial> {
-        let opening = |socket| Opening { user: &self.config.name, host, service: &used.service, socket };
+        let opening =
+            |socket| Opening { user: &self.config.name, host, service: &used.service, socket, identity: &[] };
         let service = self.rules.service(&used.service)?;
         let fits = |socket: &SocketType| service.sockets().iter().any(|offered| offered.matches(*socket));
         let mut denial = None;

@@ -26,7 +26,7 @@ use lockgate_proto::flows::{self, Direction};
 use lockgate_proto::now::Now;
 use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::prefix::Prefix;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Difference, Differences, Rules};
 use lockgate_proto::script::Script;
 
 /// How a packet that may pass goes on.
@@ -103,6 +103,32 @@ impl Gate {
         if let Self::Policy(policed) = self {
             policed.replace_rules(rules);
         }
+    }
+
+    /// Puts a candidate beside the rules, or takes it away.
+    pub(super) fn stage(&mut self, candidate: Option<Arc<Rules>>) {
+        if let Self::Policy(policed) = self {
+            policed.stage(candidate);
+        }
+    }
+
+    /// The candidate as it is from now on.
+    pub(super) fn update_candidate(&mut self, rules: Arc<Rules>) {
+        if let Self::Policy(policed) = self {
+            policed.update_candidate(rules);
+        }
+    }
+
+    /// Where the candidate judged packets otherwise, if one is staged.
+    pub(super) fn differences(&self) -> Option<&Differences> {
+        let Self::Policy(policed) = self else { return None };
+        policed.staged.as_ref().map(|staged| &staged.differences)
+    }
+
+    /// A difference that nobody was told of.
+    pub(super) fn poll_difference(&mut self) -> Option<Difference> {
+        let Self::Policy(policed) = self else { return None };
+        policed.staged.as_mut()?.differences.poll_untold()
     }
 
     /// Judges a packet to or from `peer`.

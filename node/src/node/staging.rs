@@ -40,7 +40,8 @@ impl Node {
             self.enforce(rules, now, apps);
         }
         if let Some(rules) = self.candidate.as_mut().and_then(|candidate| candidate.handle_timeout(now)) {
-            self.compare_with(Some(rules), now);
+            self.gate.update_candidate(rules.clone());
+            self.broker.update_candidate(rules, now.instant);
         }
     }
 
@@ -66,12 +67,13 @@ impl Node {
     }
 
     fn compare_with(&mut self, candidate: Option<Arc<Rules>>, now: Now) {
+        self.gate.stage(candidate.clone());
         self.broker.stage(candidate, now.instant);
     }
 
     /// Where the candidate judged otherwise; `None` while none is staged.
     pub fn comparison(&self) -> Option<Comparison<'_>> {
-        let lists = [&self.broker.staged()?.differences];
+        let lists = [&self.broker.staged()?.differences].into_iter().chain(self.gate.differences());
         let mut whole = Comparison::default();
         for list in lists {
             whole.newly_denied += list.newly_denied();
@@ -92,7 +94,7 @@ impl Node {
         while let Some(offer) = self.broker.poll_foreign_offer() {
             self.note(Event::ForeignOffer(offer));
         }
-        while let Some(difference) = self.broker.poll_difference() {
+        while let Some(difference) = self.broker.poll_difference().or_else(|| self.gate.poll_difference()) {
             self.note(Event::Differs(difference));
         }
     }

@@ -67,7 +67,7 @@ impl Rules {
         });
         let mut denial = None;
         for socket in fitting {
-            let opening = Opening { user: ask.from, host: ask.to, service, socket };
+            let opening = Opening { user: ask.from, host: ask.to, service, socket, identity: &[] };
             match self.open(&opening) {
                 Ok(grant) => {
                     let Some(topic) = topic else { return Ok(grant.rules()[0].clone()) };

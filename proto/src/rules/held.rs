@@ -5,8 +5,15 @@ use core::time::Duration;
 use super::compile::Compiler;
 use super::{Admission, Rules};
 use crate::policy::{TagExpr, Target, Term};
+use crate::program::List;
 
 impl Rules {
+    /// What the policy compiled to: each list with what it is for, in the order in which they are asked.
+    pub fn program(&self) -> impl Iterator<Item = (&'static str, &List)> {
+        let wings = [("packets", &self.packets), ("messages", &self.messages)];
+        wings.into_iter().flat_map(|(wing, lists)| lists.named(wing))
+    }
+
     /// The same rules at this moment (since the Unix epoch), with the capabilities that nodes then hold. Without this call nobody
     /// holds any.
     #[must_use]

@@ -145,9 +145,35 @@ impl Lists {
         core::iter::once(&self.forbids).chain(self.allowing())
     }
 
+    /// Each list by what it is for, in the order in which they decide.
+    pub(super) fn named(&self, wing: &'static str) -> impl Iterator<Item = (&'static str, &List)> {
+        let names = if wing == "packets" { PACKETS } else { MESSAGES };
+        let raw = self.raw.as_ref();
+        let each = raw.into_iter().map(move |raw| (names[1], &raw.base));
+        let held = raw.into_iter().flat_map(|raw| &raw.capabilities).map(move |list| (names[2], list));
+        let first = core::iter::once((names[0], &self.forbids));
+        first.chain(each).chain(held).chain([(names[3], &self.allows), (names[4], &self.held)])
+    }
+
     /// Those that can let something pass.
     pub(super) fn allowing(&self) -> impl Iterator<Item = &List> {
         let raw = self.raw.iter().flat_map(|raw| core::iter::once(&raw.base).chain(&raw.capabilities));
         raw.chain([&self.allows, &self.held])
     }
 }
+
+const PACKETS: [&str; 5] = [
+    "packets: what is forbidden, whatever allows it",
+    "packets: flow rules, asked about every packet first",
+    "packets: a capability of the flow rules that everybody holds",
+    "packets: what may begin a flow",
+    "packets: what capabilities let begin a flow",
+];
+
+const MESSAGES: [&str; 5] = [
+    "messages: what is forbidden, and what a service is to everybody",
+    "messages: flow rules, asked about every message first",
+    "messages: a capability of the flow rules that everybody holds",
+    "messages: what may pass",
+    "messages: what capabilities let pass",
+];

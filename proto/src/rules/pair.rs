@@ -41,14 +41,14 @@ impl Pair {
         self.lists.each(&self.parties(), &Subject::Packet(*packet))
     }
 
-    /// Whether a flow that began with this packet may go on: by the flow rules or by the others.
-    pub fn allows(&self, packet: &Packet) -> bool {
+    /// The rule by which a flow may begin with this packet, or go on that began so: of the flow rules or of the others.
+    pub fn allows(&self, packet: &Packet) -> Option<&RuleRef> {
         match self.each(packet) {
-            Some(Judgement { outcome: Outcome::Accept | Outcome::Redirect(_), undecided: false, .. }) => {
-                self.forbids(packet).is_none()
-            }
-            Some(Judgement { outcome: Outcome::Drop, .. }) => false,
-            _ => self.begins(packet).is_some(),
+            Some(Judgement {
+                outcome: Outcome::Accept | Outcome::Redirect(_), undecided: false, by, ..
+            }) => by.map(|act| &act.rule).filter(|_| self.forbids(packet).is_none()),
+            Some(Judgement { outcome: Outcome::Drop, .. }) => None,
+            _ => self.begins(packet),
         }
     }
 

@@ -161,8 +161,13 @@ fn random_policies_grant_exactly_what_some_rule_names() {
             let socket =
                 dice.pick(if at == 0 { &[S::Sub, S::Xsub, S::Req] } else { &[S::Req, S::Dealer, S::Push] });
             let topic = dice.pick(&["", "a", "abc", "abd", "b", "bab", "c", "d"]);
-            let asked =
-                Opening { user: NODES[user].0, host: NODES[host].0, service: ["s0", "s1"][at], socket };
+            let asked = Opening {
+                user: NODES[user].0,
+                host: NODES[host].0,
+                service: ["s0", "s1"][at],
+                socket,
+                identity: &[],
+            };
             let most = rules.open(&asked).ok().and_then(|grant| {
                 let passed = grant.publish(topic.as_bytes()).ok()?;
                 assert!(grant.subscribe(topic.as_bytes()).is_ok());

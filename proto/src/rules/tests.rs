@@ -53,7 +53,7 @@ fn rules() -> Rules {
 }
 
 fn opening<'a>(user: &'a str, host: &'a str, service: &'a str, socket: S) -> Opening<'a> {
-    Opening { user, host, service, socket }
+    Opening { user, host, service, socket, identity: &[] }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn grant(service: &str, allow: &str, socket: SocketType) -> Grant {
          [service.s]\nhosted-by = \"role=a\"\n{service}\n[[allow]]\nid = \"one\"\nfrom = \"role=b\"\nto = \"s\"\nwhy = \"test\"\n{allow}\n"
     );
     let policy = Policy::parse("policy.toml", &text).expect("a valid policy");
-    let opening = Opening { user: "b", host: "a", service: "s", socket };
+    let opening = Opening { user: "b", host: "a", service: "s", socket, identity: &[] };
     Rules::compile(&policy, 1).open(&opening).expect("allowed")
 }
 

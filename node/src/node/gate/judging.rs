@@ -31,6 +31,8 @@ pub(super) struct Judging {
     seed: u128,
     /// What TCP flows speak; only where rules ask for it.
     speakers: Option<Speakers>,
+    /// The last one that was found, until somebody takes it.
+    pub(super) dispute: Option<Dispute>,
 }
 
 /// The rules for both directions; none where the policy does not know both nodes.
@@ -89,6 +91,8 @@ impl One {
 /// Between whom it goes.
 pub(super) struct Between<'a> {
     pub(super) pairs: &'a Pairs,
+    /// The candidate's, where one is staged: they are asked, and decide nothing.
+    pub(super) staged: Option<&'a Pairs>,
     /// The peer of that name.
     pub(super) called: &'a dyn Fn(&str) -> Option<PeerId>,
 }
@@ -122,6 +126,16 @@ pub(super) enum No {
     Reason(Discard),
 }
 
+/// Something that the candidate judges otherwise.
+pub(super) struct Dispute {
+    pub(super) direction: Direction,
+    pub(super) opening: Opening,
+    /// The rule in force that allows it; `None` where it is denied.
+    pub(super) enforced: Option<RuleRef>,
+    /// The candidate's.
+    pub(super) staged: Option<RuleRef>,
+}
+
 impl Judging {
     pub(super) fn new(seed: u128) -> Self {
         let mut flows = Flows::new(Limits::default(), seed);
@@ -134,6 +148,7 @@ impl Judging {
             logged: Logged::default(),
             seed: seed.rotate_left(32),
             speakers: None,
+            dispute: None,
         }
     }
 
@@ -153,7 +168,7 @@ impl Judging {
                 let _ = self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, allow);
                 Ok(way)
             }
-            Each::Open(way) => self.must_follow(one, between.pairs).map(|()| way),
+            Each::Open(way) => self.must_follow(one, between).map(|()| way),
         }
     }
 
@@ -175,7 +190,13 @@ impl Judging {
         if let Some(act) = judgement.log {
             self.logged.note(&act.rule, &one.headers, one.now);
         }
-        let said = conclude(pair, &facts, &judgement, between, one)?;
+        let said = conclude(pair, &facts, &judgement, between, one);
+        if let (Some(staged), Some(enforced)) = (between.staged, decided(&said)) {
+            let staged = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
+            let enforced = judgement.by.map(|act| &act.rule).filter(|_| enforced);
+            compare(&mut self.dispute, (one.direction, Opening::by(&one.headers)), enforced, staged);
+        }
+        let said = said?;
         if judgement.steady && judgement.log.is_none() && said.is_simple() {
             self.verdicts.put(one.direction, number, &one.subject, self.revision, said);
         }
@@ -187,7 +208,9 @@ impl Judging {
         let mut facts = facts(&one.headers, load.packet, load.lengths.0);
         let number = one.peer.number();
         if wants.established {
-            let ask = |question: &Question| answer(pairs, question);
+            let ask = |question: &Question| {
+                if rule_for(pairs, question).is_some() { Answer::Allow } else { Answer::Deny }
+            };
             self.flows.review(one.direction, number, &one.subject, one.now, ask);
             facts.established = self.flows.knows(one.direction, number, &one.subject, one.now);
         }
@@ -207,11 +230,16 @@ impl Judging {
     }
 
     /// It belongs to a flow that the rules have let begin, or they let it begin one.
-    fn must_follow(&mut self, one: &One, pairs: &Pairs) -> Result<(), No> {
-        let mut opening = None;
+    fn must_follow(&mut self, one: &One, between: &Between<'_>) -> Result<(), No> {
+        let (mut opening, dispute) = (None, &mut self.dispute);
         let ask = |question: &Question| {
             opening = Some((question.direction, Opening::of(question)));
-            answer(pairs, question)
+            let enforced = rule_for(between.pairs, question);
+            if let Some(staged) = between.staged {
+                let asked = Opening::of(question);
+                compare(dispute, (question.direction, asked), enforced, rule_for(staged, question));
+            }
+            if enforced.is_some() { Answer::Allow } else { Answer::Deny }
         };
         match self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, ask) {
             Verdict::Pass(_) => Ok(()),
@@ -249,6 +277,15 @@ fn conclude(
     Ok(Each::Passes(way))
 }
 
+/// Whether the flow rules let a packet pass; `None` where they leave that to the rest.
+fn decided(said: &Result<Each, No>) -> Option<bool> {
+    match said {
+        Ok(Each::Open(_)) => None,
+        Ok(Each::Passes(_) | Each::Begins(_)) => Some(true),
+        Err(_) => Some(false),
+    }
+}
+
 fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
     CopyOrder {
         judged: if direction == Direction::Out { Judged::Outbound } else { Judged::Inbound },
@@ -257,11 +294,23 @@ fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
     }
 }
 
-/// What the rules say about how a flow began.
-fn answer(pairs: &Pairs, question: &Question) -> Answer {
-    let Some(pair) = pairs.of(question.direction) else { return Answer::Deny };
-    let allows = Opening::of(question).packets().any(|packet| pair.allows(&packet));
-    if allows { Answer::Allow } else { Answer::Deny }
+/// The rule that lets a flow begin, if one does.
+fn rule_for<'p>(pairs: &'p Pairs, question: &Question) -> Option<&'p RuleRef> {
+    let pair = pairs.of(question.direction)?;
+    Opening::of(question).packets().find_map(|packet| pair.allows(&packet))
+}
+
+/// Notes where the candidate says another thing.
+fn compare(
+    dispute: &mut Option<Dispute>,
+    (direction, opening): (Direction, Opening),
+    enforced: Option<&RuleRef>,
+    staged: Option<&RuleRef>,
+) {
+    if enforced.is_some() != staged.is_some() {
+        let (enforced, staged) = (enforced.cloned(), staged.cloned());
+        *dispute = Some(Dispute { direction, opening, enforced, staged });
+    }
 }
 
 /// Judges the first and the last packet of a load: those between are like the first. Where they are told apart, none passes.

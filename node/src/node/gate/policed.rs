@@ -9,10 +9,10 @@ use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{Direction, News, Refusal};
 use lockgate_proto::now::Now;
 use lockgate_proto::packet;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Change, Denial, Disputed, Rules, Staged};
 
 use super::denials::{PacketDenials, Why};
-use super::judging::{Between, Judging, No, One, Pairs};
+use super::judging::{Between, Dispute, Judging, No, One, Pairs};
 use super::reading::facts;
 use super::words::{Opening, passing_through, reason, refused};
 use super::{Load, Territory, Way};
@@ -23,6 +23,8 @@ pub struct Policed {
     territory: Territory,
     peers: BTreeMap<PeerId, Known>,
     rules: Arc<Rules>,
+    /// A candidate, and where it judged otherwise.
+    pub(super) staged: Option<Staged>,
     pub(super) judging: Judging,
     pub(super) denials: PacketDenials,
 }
@@ -31,17 +33,20 @@ pub struct Policed {
 struct Known {
     name: Arc<str>,
     pairs: Pairs,
+    /// The candidate's, while one is staged.
+    staged: Option<Pairs>,
 }
 
 impl Policed {
     pub(super) fn new(own: Arc<str>, territory: Territory, rules: Arc<Rules>, seed: u128) -> Self {
         let (peers, denials) = (BTreeMap::new(), PacketDenials::default());
-        Self { own, territory, peers, rules, judging: Judging::new(seed), denials }
+        Self { own, territory, peers, rules, staged: None, judging: Judging::new(seed), denials }
     }
 
     pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>) {
         let pairs = Pairs::new(&self.rules, &self.own, &name);
-        self.peers.insert(peer, Known { name, pairs });
+        let staged = self.staged.as_ref().map(|staged| Pairs::new(&staged.rules, &self.own, &name));
+        self.peers.insert(peer, Known { name, pairs, staged });
     }
 
     pub(super) fn territory(&mut self) -> &mut Territory {
@@ -56,6 +61,24 @@ impl Policed {
         self.rules = rules;
     }
 
+    /// Puts a candidate beside the rules, or takes it away: flows that are open are compared with their next packet.
+    pub(super) fn stage(&mut self, candidate: Option<Arc<Rules>>) {
+        self.judging.rules_changed();
+        for known in self.peers.values_mut() {
+            known.staged = candidate.as_ref().map(|rules| Pairs::new(rules, &self.own, &known.name));
+        }
+        self.staged = candidate.map(Staged::new);
+    }
+
+    /// The candidate as it is from now on; what it has differed in is kept.
+    pub(super) fn update_candidate(&mut self, rules: Arc<Rules>) {
+        let before = self.staged.take();
+        self.stage(Some(rules));
+        if let (Some(before), Some(staged)) = (before, &mut self.staged) {
+            staged.differences = before.differences;
+        }
+    }
+
     pub(super) fn judge(
         &mut self,
         direction: Direction,
@@ -68,8 +91,12 @@ impl Policed {
         let Self { peers, judging, .. } = self;
         let Some(known) = peers.get(&peer) else { return Err(Discard::Denied) };
         let called = |name: &str| peers.iter().find(|(_, known)| *known.name == *name).map(|(peer, _)| *peer);
-        let between = Between { pairs: &known.pairs, called: &called };
-        judging.judge(&one, load, &between).map_err(|no| self.refuse(&one, no))
+        let between = Between { pairs: &known.pairs, staged: known.staged.as_ref(), called: &called };
+        let judged = judging.judge(&one, load, &between);
+        if let Some(dispute) = judging.dispute.take() {
+            self.note_difference(peer, &dispute, now);
+        }
+        judged.map_err(|no| self.refuse(&one, no))
     }
 
     /// Whether the policy sends such a packet, from one peer to another, by way of this node.
@@ -117,6 +144,29 @@ impl Policed {
             return Err(Discard::Transit);
         }
         Ok(())
+    }
+
+    fn note_difference(&mut self, peer: PeerId, dispute: &Dispute, now: Now) {
+        let Self { own, peers, rules, staged, .. } = self;
+        let (Some(known), Some(staged)) = (peers.get(&peer), staged) else { return };
+        let Dispute { direction, opening, enforced, staged: wanted } = dispute;
+        let (from, to) = parties(*direction, own, &known.name);
+        let (change, allowed_by, denies) = match (enforced, wanted) {
+            (Some(rule), None) => (Change::Denied, rule, &*staged.rules),
+            (None, Some(rule)) => (Change::Allowed, rule, &**rules),
+            _ => return,
+        };
+        let object = opening.kind.to_string();
+        let disputed = Disputed { from, to, act: "packets", object: &object, change, allowed_by };
+        let words = || match denies.packet(&opening.question(from, to)) {
+            Err(denial) => denial,
+            Ok(rule) => Denial {
+                reason: format!("a flow rule drops {opening}"),
+                nearest: Some(rule.clone()),
+                why_not: "it is not asked".to_owned(),
+            },
+        };
+        staged.differences.note(&disputed, now.instant, words);
     }
 
     /// Notes why a packet does not pass.

@@ -29,7 +29,7 @@ impl Scripted {
     ) -> Result<Way, Discard> {
         let one = One::read(direction, peer, load, now)?;
         // Nobody has a name here, so that nothing can be sent on to one.
-        let between = Between { pairs: &self.pairs, called: &|_| None };
+        let between = Between { pairs: &self.pairs, staged: None, called: &|_| None };
         self.judging.judge(&one, load, &between).map_err(|no| match no {
             No::Rule(_, reason) | No::Reason(reason) => reason,
             No::Flow(..) => Discard::Denied,
