@@ -59,7 +59,7 @@ fn an_observer_sees_the_first_bytes_of_exactly_what_passed() {
             assert_eq!(packet.length, 28 + size);
             assert_eq!(packet.payload(), &payload(size)[..size.min(36)], "{size} bytes");
         }
-        assert_eq!(gamma.count("/observed/received"), SIZES.len() as u64, "{}", gamma.node.status());
+        assert_eq!(gamma.count("/copies/received"), SIZES.len() as u64, "{}", gamma.node.status());
         net.assert_no_errors();
     }
 }
@@ -101,9 +101,9 @@ fn a_node_that_its_own_policy_makes_no_observer_refuses_copies() {
         socket.send(&payload(size)).expect("sent");
     }
     eventually("refused copies", SOON, || {
-        (gamma.count("/observed/refused") == SIZES.len() as u64).then_some(())
+        (gamma.count("/copies/refused") == SIZES.len() as u64).then_some(())
     });
-    assert_eq!(gamma.count("/observed/received"), 0, "{}", gamma.node.status());
+    assert_eq!(gamma.count("/copies/received"), 0, "{}", gamma.node.status());
     assert_eq!(gamma.count("/discards/foreign_copy"), SIZES.len() as u64, "{}", gamma.node.status());
     drop(observer);
     net.assert_no_errors();
