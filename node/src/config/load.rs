@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lockgate_proto::document::{MAX_TEXT, Mistake, Mistakes};
 use lockgate_proto::keys::{PresharedKey, PrivateKey};
-use lockgate_proto::policy::{Allow, Policy, TagExpr, Target};
+use lockgate_proto::policy::{Allow, Capability, Policy, TagExpr, Target};
 use lockgate_proto::rules::Rules;
 
 use super::{Config, Peer, check};
@@ -187,7 +187,10 @@ fn idle_interface(config: &Config, policy: &Policy) -> Option<Mistake> {
         let from_to = |from: &str, to: &str| is(&allow.from, from) && is(&target.to, to);
         config.peers.iter().any(|peer| from_to(&config.name, &peer.name) || from_to(&peer.name, &config.name))
     };
-    if policy.allows.iter().any(lets_pass) {
+    // Flow rules and capabilities are not compared with the peers: they may let something pass.
+    let is_packets = |capability: &Capability| matches!(capability.to, Target::Packets(_));
+    let may_pass = policy.rules.is_some() || policy.capabilities.iter().any(is_packets);
+    if may_pass || policy.allows.iter().any(lets_pass) {
         return None;
     }
     let mut warnings = Mistakes::new(&config.file);

@@ -158,6 +158,14 @@ impl Judging {
         self.flows.rules_changed(self.revision);
     }
 
+    /// Forgets the flows of a peer.
+    pub(super) fn forget_peer(&mut self, peer: PeerId) {
+        self.flows.forget_peer(peer.number());
+        if let Some(speakers) = &mut self.speakers {
+            speakers.forget_peer(peer.number());
+        }
+    }
+
     /// Whether the packet may pass, and which way.
     pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
         match self.each(one, load, between)? {
