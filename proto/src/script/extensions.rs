@@ -20,6 +20,9 @@ use crate::prefix::Prefix;
 use crate::program::{NetSet, PortSet, Term, Test, ZmqTest, ZmtpTest};
 use crate::zmtp::SocketType;
 
+/// What stands in a set: prefixes, and ranges of ports.
+type Items = (Vec<Prefix>, Vec<(u16, u16)>);
+
 /// A named set.
 pub(super) enum Set {
     /// Of addresses.
@@ -61,7 +64,7 @@ fn read_items(
     sets: &BTreeMap<String, Set>,
     room: &mut usize,
     notes: &mut Notes<'_>,
-) -> Option<(Vec<Prefix>, Vec<(u16, u16)>)> {
+) -> Option<Items> {
     let mut is_right = true;
     let (mut nets, mut ranges) = (Vec::new(), Vec::new());
     let words = body.iter().filter_map(|node| if let Node::Word(word) = node { Some(word) } else { None });
