@@ -3,9 +3,11 @@
 mod flows;
 mod packet;
 mod script;
+mod speakers;
 mod uapi;
 
 pub use flows::fuzz_flows;
 pub use packet::fuzz_packet;
 pub use script::fuzz_script;
+pub use speakers::fuzz_speakers;
 pub use uapi::fuzz_uapi;
