@@ -7,7 +7,7 @@ mod upstream;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lockgate_proto::program::{Direction, List, NodeTags, Outcome, Parties, Subject, packet_facts};
+use lockgate_proto::program::{Direction, List, NodeTags, Outcome, Parties, Subject, Test, packet_facts};
 use lockgate_proto::script::{Dialect, Options, Script, ScriptMistake};
 use serde_json::Value;
 
@@ -95,7 +95,12 @@ fn our_own_dialect_takes_what_it_lists_and_refuses_the_rest() {
         let ours = compile(&name, Dialect::Lockgate);
         assert_eq!(ours.is_ok(), is_ours || (theirs["ok"] == true && !is_listed), "{name}");
         if let (Ok(ours), Ok(theirs)) = (ours, compile(&name, Dialect::ZeroTier)) {
-            assert_eq!(ours, theirs, "{name}: a script of ZeroTier's means the same in ours");
+            // Names of nodes stand as they are, where ZeroTier takes out what is no hexadecimal digit.
+            let is_named = |test: &Test| matches!(test, Test::SourceNode(_) | Test::DestinationNode(_));
+            assert!(
+                ours == theirs || ours.rules.tests().any(is_named),
+                "{name}: a script of ZeroTier's means the same in ours"
+            );
         }
     }
 }

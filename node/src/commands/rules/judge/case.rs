@@ -122,6 +122,8 @@ mod tests {
             ("\\n\\ndrop dport 80;\\naccept;", "", "drop", Some(3)),
             ("redirect deadbeef44 dport 80;", "", "redirect", Some(1)),
             ("redirect deadbeef44 dport 80;", r#","remote":"DEADBEEF44""#, "drop", None),
+            ("accept ztsrc DEADBEEF-44;", r#","local":"deadbeef44""#, "accept", Some(1)),
+            ("accept ztsrc edge-1;", r#","local":"edge-1""#, "accept", Some(1)),
             (tagged, "", "accept", Some(1)),
             (tagged, r#","local_tags":{"5":2}"#, "drop", None),
             (tagged, r#","local_tags":{"t":0},"remote_tags":{"5":2}"#, "accept", Some(1)),

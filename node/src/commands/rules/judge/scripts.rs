@@ -55,8 +55,10 @@ impl Scripts {
     }
 }
 
+/// A text that is ZeroTier's is taken as ZeroTier takes it, down to the spelling of addresses; any other as ours.
 fn compile(text: &str, file: &str) -> Compiled {
-    let script = Script::compile(text, &Options::new(file, Dialect::Lockgate));
+    let script = Script::compile(text, &Options::new(file, Dialect::ZeroTier))
+        .or_else(|_| Script::compile(text, &Options::new(file, Dialect::Lockgate)));
     script.map(Rc::new).map_err(|mistakes| {
         let all: Vec<String> = mistakes.iter().map(|mistake| complaint(file, "error", mistake)).collect();
         all.join("\n")
