@@ -76,7 +76,7 @@ fn uapi_inputs_hold() {
 
 #[test]
 fn script_inputs_hold() {
-    replay("script", 10, fuzz_script);
+    replay("script", 20, fuzz_script);
     damage("script", 200, fuzz_script);
 }
 

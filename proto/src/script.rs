@@ -9,7 +9,7 @@
 //! accept;
 //! ```
 //!
-//! A text is cut into words and blocks exactly as ZeroTier's compiler does it ([`tokens`]), since what belongs to which rule
+//! A text is cut into words and blocks exactly as ZeroTier's compiler does it, since what belongs to which rule
 //! hangs on that. Where upstream silently reads something wider than its author can have meant, or something else, this
 //! compiler refuses ([`DIVERGENCES`]).
 //!

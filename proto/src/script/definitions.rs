@@ -136,11 +136,7 @@ fn find_leaks(nodes: &[Node<'_>], dialect: Dialect, notes: &mut Notes<'_>) {
                 let opener = before.filter(|word| matches!(word.text, "cap" | "macro"));
                 if let Some(opener) = opener {
                     (has_blocks, has_rules) = (true, false);
-                    let is_empty = !block
-                        .nodes
-                        .iter()
-                        .any(|node| matches!(node, Node::Word(word) if begins_rule(word, dialect)));
-                    early = (block.closed == Closed::Glued || is_empty).then_some(*opener);
+                    early = (block.closed == Closed::Glued).then_some(*opener);
                 }
             }
         }

@@ -41,6 +41,7 @@ pub(super) fn define_set(
         twice(word, notes);
         return;
     }
+    let mut is_right = true;
     let (mut nets, mut ranges) = (Vec::new(), Vec::new());
     for node in definition.body {
         let Node::Word(word) = node else { continue };
@@ -53,6 +54,7 @@ pub(super) fn define_set(
                     None => {
                         let problem = format!("{} is no set defined before this one", quoted(other));
                         notes.refuse(&place, problem, "define it before");
+                        is_right = false;
                     }
                 }
             } else if let Some(range) = ports(item) {
@@ -62,6 +64,7 @@ pub(super) fn define_set(
                     Ok(prefix) => nets.push(prefix),
                     Err(mend) => {
                         notes.refuse(&place, format!("{} cannot be in a set", quoted(item)), mend);
+                        is_right = false;
                     }
                 }
             }
@@ -71,6 +74,9 @@ pub(super) fn define_set(
                 return;
             }
         }
+    }
+    if !is_right {
+        return;
     }
     *room -= nets.len() + ranges.len();
     let set = match (nets.is_empty(), ranges.is_empty()) {

@@ -74,7 +74,7 @@ impl<'c, 'v, 'o, 'n, 't> Matches<'c, 'v, 'o, 'n, 't> {
     /// Reads all of them into `draft`; whether they are right.
     pub(super) fn read(mut self, action: &Action, draft: &mut Draft) -> bool {
         while let Some(word) = self.next() {
-            if self.word(&word, draft).is_err() {
+            if self.compiler.notes.is_full() || self.word(&word, draft).is_err() {
                 return false;
             }
         }

@@ -14,6 +14,8 @@ pub(super) struct Notes<'o> {
     pub(super) options: &'o Options<'o>,
     mistakes: Vec<(Whose, ScriptMistake)>,
     warnings: Vec<ScriptMistake>,
+    /// How often something was noted, what was known already too.
+    noted: usize,
 }
 
 /// Who refuses it.
@@ -27,7 +29,7 @@ enum Whose {
 
 impl<'o> Notes<'o> {
     pub(super) const fn new(options: &'o Options<'o>) -> Self {
-        Self { options, mistakes: Vec::new(), warnings: Vec::new() }
+        Self { options, mistakes: Vec::new(), warnings: Vec::new(), noted: 0 }
     }
 
     /// A mistake that ZeroTier's compiler finds too.
@@ -55,6 +57,7 @@ impl<'o> Notes<'o> {
         if !self.is_full() && !is_known {
             self.mistakes.push((whose, mistake));
         }
+        self.noted += 1;
     }
 
     fn at(&self, word: &Word<'_>, problem: String, mend: String) -> ScriptMistake {
@@ -68,7 +71,7 @@ impl<'o> Notes<'o> {
 
     /// Whether nothing more need be looked at.
     pub(super) fn is_full(&self) -> bool {
-        self.mistakes.len() >= MOST_LOOKED_AT
+        self.noted >= MOST_LOOKED_AT
     }
 
     /// The warnings, or the mistakes where there are some.
