@@ -215,3 +215,17 @@ fn the_packets_of_a_capture_are_judged_in_their_order() {
         assert!(ended == Some(code) && err.contains(word), "{args:?}: {ended:?} {err}");
     }
 }
+
+#[test]
+fn the_examples_of_the_manual_are_judged_as_it_says() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let manual = std::fs::read_to_string(manual).expect("docs/operations.md");
+    let blocks: Vec<&str> = manual
+        .split("```jsonl\n")
+        .skip(1)
+        .map(|block| block.split_once("```").expect("the block ends").0)
+        .collect();
+    let [lines, answers] = blocks[..] else { panic!("a block of lines and one of answers") };
+    let (code, out, _) = said(&lockgate(Path::new("."), &["judge"], lines.as_bytes()));
+    assert_eq!((code, out.as_str()), (Some(1), answers));
+}
