@@ -120,7 +120,7 @@ pub(super) enum Named {
 
 /// What to write instead of a name that is not known.
 pub(super) fn did_you_mean<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    match crate::document::nearest(text, known) {
+    match crate::document::nearest(text, known.into_iter().take(MOST_COMPARED)) {
         Some(near) => format!("did you mean {}?", quoted(near)),
         None => "define it".to_owned(),
     }
@@ -131,6 +131,8 @@ pub(super) fn is_reserved(text: &str) -> bool {
     OPENERS.contains(&text) || RESERVED.contains(&text)
 }
 
+/// So that a script of nothing but names and slips costs no more than its length.
+const MOST_COMPARED: usize = 1_000;
 /// More than are told of, so that those that upstream finds can come first.
 const MOST_LOOKED_AT: usize = 4 * Script::MOST_MISTAKES;
 
