@@ -55,6 +55,7 @@ fn tcp(port: u16) -> Packet {
         random: 0,
         established: false,
         spoken: Recognised::Undecided,
+        asked: false,
         readable: true,
     }
 }

@@ -187,7 +187,12 @@ impl Judging {
             return Ok(Each::Open(Way::default()));
         };
         let (number, wants) = (one.peer.number(), between.pairs.wants());
-        // A recogniser has to hear everything.
+        // A recogniser has to hear everything; what it heard before a gap proves nothing.
+        if !wants.spoken
+            && let Some(speakers) = &mut self.speakers
+        {
+            speakers.forget(one.direction, number, &one.subject);
+        }
         if !wants.spoken
             && let Some(said) = self.verdicts.get(one.direction, number, &one.subject, self.revision)
         {
@@ -203,6 +208,12 @@ impl Judging {
             let staged = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
             let enforced = judgement.by.map(|act| &act.rule).filter(|_| enforced);
             compare(&mut self.dispute, (one.direction, Opening::by(&one.headers)), enforced, staged);
+        }
+        if said.is_err() && facts.tcp_flags & SYN_ACK == SYN {
+            // It opens nothing, so that there is nothing to hear.
+            if let Some(speakers) = &mut self.speakers {
+                speakers.forget(one.direction, number, &one.subject);
+            }
         }
         let said = said?;
         if judgement.steady && judgement.log.is_none() && said.is_simple() {
@@ -265,7 +276,8 @@ fn conclude(
     one: &One,
 ) -> Result<Each, No> {
     let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(one.direction, tee))));
-    let spoken = matches!(facts.spoken, Recognised::Zmtp { .. } | Recognised::Other);
+    // Whoever cannot be heard is reset too: it may begin again.
+    let spoken = facts.spoken != Recognised::Undecided;
     let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
     let rule = || judgement.by.map_or(No::Reason(why), |act| No::Rule(act.rule.clone(), why));
     let detour = match judgement.outcome {
@@ -340,3 +352,6 @@ fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p
 const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.
 const SPEAKERS: usize = 4_096;
+
+const SYN: u16 = 0x02;
+const SYN_ACK: u16 = 0x12;
