@@ -89,7 +89,8 @@ impl<'p> Entry<'p> {
             let Allow { to, sockets, topics, limits, why, .. } = allow;
             return Some(Self { from: allow.from.to_string(), to, sockets, topics, limits: *limits, why });
         }
-        let capability = policy.capabilities.iter().find(|capability| *capability.name == *rule.id)?;
+        let name = rule.id.strip_prefix("capability.").unwrap_or(&rule.id);
+        let capability = policy.capabilities.iter().find(|capability| capability.name == name)?;
         let Capability { to, sockets, topics, limits, why, .. } = capability;
         Some(Self { from: "a capability".to_string(), to, sockets, topics, limits: *limits, why })
     }
