@@ -12,7 +12,7 @@ use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 /// How far the tests reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// How many rules there are: allows, forbids, capabilities and raw flow rules.
+    /// How many rules there are: allows, capabilities and forbids.
     pub rules: usize,
     /// What is missing, in the order of the file.
     pub gaps: Vec<Gap>,
@@ -49,8 +49,6 @@ pub enum Missing {
     NearMiss,
     /// One under `deny` that the forbid is about.
     Forbidden,
-    /// One that the flow rule decides.
-    Decision,
 }
 
 /// Looks for the rules that no claim needs.

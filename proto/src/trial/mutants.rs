@@ -99,7 +99,7 @@ impl Maker<'_> {
         for (at, term) in terms.iter().enumerate() {
             if let [only] = terms {
                 self.make(format!("`{key}` is every node, not only {only}"), |policy| {
-                    edit(policy, everybody())
+                    edit(policy, everybody());
                 });
             } else {
                 let mut left = terms.to_vec();

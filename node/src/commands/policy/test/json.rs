@@ -61,7 +61,6 @@ fn gap(gap: &Gap) -> Value {
         Missing::Pass => "allow",
         Missing::NearMiss => "near-miss",
         Missing::Forbidden => "forbidden",
-        Missing::Decision => "decision",
     };
     json!({ "line": gap.line, "rule": gap.rule, "missing": missing, "test": gap.remedy.as_ref().map(test) })
 }

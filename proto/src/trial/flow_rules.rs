@@ -1,1 +1,0 @@
-//! The raw flow rules of a policy, one by one.
