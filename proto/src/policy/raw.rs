@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::tags::Names;
 use crate::document::{Entry, Mistakes, Table, Value};
-use crate::program::{Entry, List, NodeTags, Test};
+use crate::program::{self, List, NodeTags, Test};
 use crate::script::{Dialect, Options, Script, ScriptMistake, Tag};
 
 /// The text of `rules`.
@@ -103,10 +103,10 @@ pub(super) fn read(
 
 /// A condition of a rule that no node can fulfil because it is misspelt would let pass what stands behind its `not`.
 fn check_terms(list: &List, names: &Names<'_>, mistakes: &mut Mistakes) {
-    for rule in list.entries().split_inclusive(|entry| matches!(entry, Entry::Act(_))) {
-        let Some(Entry::Act(act)) = rule.last() else { continue };
+    for rule in list.entries().split_inclusive(|entry| matches!(entry, program::Entry::Act(_))) {
+        let Some(program::Entry::Act(act)) = rule.last() else { continue };
         for entry in rule {
-            if let Entry::Match { test: Test::From(term) | Test::To(term), .. } = entry {
+            if let program::Entry::Match { test: Test::From(term) | Test::To(term), .. } = entry {
                 names.check(term, act.rule.line as usize, KEY, mistakes);
             }
         }
