@@ -204,9 +204,13 @@ impl Judging {
             self.logged.note(&act.rule, &one.headers, one.now);
         }
         let said = conclude(pair, &facts, &judgement, between, one);
-        if let (Some(staged), Some(enforced)) = (between.staged, decided(&said)) {
-            let staged = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
+        if let (Some(staged), Some(enforced)) = (between.staged, decided(&said).filter(|_| may_begin(&facts)))
+        {
             let enforced = judgement.by.map(|act| &act.rule).filter(|_| enforced);
+            let forth = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
+            // Flow rules let answers pass by themselves; under the candidate they may follow from what they answer.
+            let back = || staged.of(one.direction.opposite())?.allows(&turned(&facts));
+            let staged = forth.or_else(|| enforced.and_then(|_| back()));
             compare(&mut self.dispute, (one.direction, Opening::by(&one.headers)), enforced, staged);
         }
         if said.is_err() && facts.tcp_flags & SYN_ACK == SYN {
@@ -306,6 +310,17 @@ fn decided(said: &Result<Each, No>) -> Option<bool> {
     }
 }
 
+/// Whether something may begin with the packet: of TCP, only with a SYN that answers nothing.
+fn may_begin(facts: &Packet) -> bool {
+    facts.protocol != Some(TCP) || facts.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// The packet that it would be the answer to, as far as rules ask.
+fn turned(facts: &Packet) -> Packet {
+    let ports = facts.ports.map(|(source, destination)| (destination, source));
+    Packet { source: facts.destination, destination: facts.source, ports, ..*facts }
+}
+
 fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
     CopyOrder {
         judged: if direction == Direction::Out { Judged::Outbound } else { Judged::Inbound },
@@ -348,6 +363,8 @@ fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p
     if first.outcome == last.outcome { first } else { Judgement { outcome: Outcome::Drop, ..first } }
 }
 
+const SYN: u16 = 0x02;
+const ACK: u16 = 0x10;
 /// Flows whose verdict is kept: a megabyte or so.
 const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.
