@@ -370,5 +370,4 @@ const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.
 const SPEAKERS: usize = 4_096;
 
-const SYN: u16 = 0x02;
 const SYN_ACK: u16 = 0x12;
