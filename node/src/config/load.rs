@@ -49,7 +49,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
             if is_whole {
                 found.extend(check(&config, &policy));
             }
-            Some(policy)
+            Some(*policy)
         }
         Read::Mistaken(mistakes) => {
             found.extend(mistakes);
@@ -148,7 +148,7 @@ fn note_bad_key(path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
 enum Read {
     None,
     Mistaken(Vec<Mistake>),
-    Whole(Policy),
+    Whole(Box<Policy>),
 }
 
 fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
@@ -156,9 +156,8 @@ fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
         return Read::None;
     };
     match files::read_text(path, MAX_TEXT as u64) {
-        Ok(text) => {
-            Policy::parse(&path.display().to_string(), &text).map_or_else(Read::Mistaken, Read::Whole)
-        }
+        Ok(text) => Policy::parse(&path.display().to_string(), &text)
+            .map_or_else(Read::Mistaken, |policy| Read::Whole(Box::new(policy))),
         Err(error) => {
             let mend = match &error {
                 FileError::Missing => {
