@@ -123,8 +123,12 @@ impl<'p> Survey<'_, 'p> {
         if self.denied().any(|judged| is_near(&question(judged.test, judged.claim))) {
             return;
         }
-        let near =
-            self.asked.iter().find(|question| is_near(question) && !question.is_allowed(&self.compiled));
+        let fits = |question: &&Question<'_>| match &allow.to {
+            Target::Service(_) => Scope::of(&allow.to).has(&question.what),
+            Target::Packets(_) => matches!(question.what, What::Packets(_)),
+        };
+        let mut asked = self.asked.iter().filter(fits);
+        let near = asked.find(|question| !question.is_allowed(&self.compiled) && is_near(question));
         if let Some(remedy) = near.map(|question| Remedy::new(question, Expected::Deny)) {
             self.note(allow.line, &allow.id, Missing::NearMiss, Some(remedy));
         }
