@@ -3,6 +3,7 @@
 //! Everything here asks [`Rules::ask`] and nothing else, so that a test sees what the data path does.
 
 mod cover;
+mod flow_rules;
 mod mutants;
 mod mutate;
 mod remedy;

@@ -34,6 +34,7 @@ pub(super) fn each(policy: &Policy, take: &mut dyn FnMut(Mutant)) {
     parts::mutate_services(&mut maker);
     parts::mutate_forbids(&mut maker);
     parts::mutate_capabilities(&mut maker);
+    parts::mutate_flow_rules(&mut maker);
 }
 
 /// `policy` as the mutants start from it: it means the same, and [`everybody`] has a name in it.

@@ -10,8 +10,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::flow_rules;
 use super::scope::Scope;
 use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
+use crate::program::{Test, ZmqTest};
 use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
 
@@ -83,6 +85,9 @@ impl Points {
                 points.add_ports(&target.packets);
             }
         }
+        for test in flow_rules::tests(policy) {
+            points.add_test(test);
+        }
         for topics in points.topics.values_mut().filter(|topics| !topics.is_empty()) {
             let other =
                 OTHER_TOPICS.iter().find(|other| !topics.iter().any(|one| other.starts_with(one.as_str())));
@@ -102,6 +107,26 @@ impl Points {
     fn add_ports(&mut self, packets: &Packets) {
         if let Packets::Tcp(ports) | Packets::Udp(ports) = packets {
             self.add_range(*ports.start(), *ports.end());
+        }
+    }
+
+    /// What a flow rule asks.
+    fn add_test(&mut self, test: &Test) {
+        match test {
+            Test::DestinationPort(first, last) => self.add_range(*first, *last),
+            Test::DestinationPortIn(set) => {
+                for (first, last) in set.ranges() {
+                    self.add_range(*first, *last);
+                }
+            }
+            Test::Zmq(ZmqTest::Topic(topic)) => {
+                // One that is no text stands in no claim either.
+                let Ok(topic) = core::str::from_utf8(topic) else { return };
+                for topics in self.topics.values_mut().filter(|_| !topic.is_empty()) {
+                    topics.insert(topic.to_string());
+                }
+            }
+            _ => {}
         }
     }
 
