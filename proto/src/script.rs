@@ -159,7 +159,7 @@ impl Script {
     ///
     /// # Errors
     /// Its mistakes, at least one and at most [`Script::MOST_MISTAKES`]: in the order of the text; in ZeroTier's dialect
-    /// those that its compiler finds as well come first.
+    /// those that its compiler finds as well come first, as it finds them.
     pub fn compile(text: &str, options: &Options<'_>) -> Result<Self, Vec<ScriptMistake>> {
         definitions::compile(text, options)
     }

@@ -12,7 +12,9 @@ use crate::document::quoted;
 /// The mistakes and warnings so far.
 pub(super) struct Notes<'o> {
     pub(super) options: &'o Options<'o>,
-    mistakes: Vec<(Whose, ScriptMistake)>,
+    /// What is being compiled.
+    pub(super) part: Part,
+    mistakes: Vec<(Whose, Part, ScriptMistake)>,
     warnings: Vec<ScriptMistake>,
     /// How often something was noted, what was known already too.
     noted: usize,
@@ -27,9 +29,20 @@ enum Whose {
     Ours,
 }
 
+/// The parts of a script, in the order in which ZeroTier's compiler comes to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Tags, and the heads of capabilities and macros.
+    Definitions,
+    /// The rules of capabilities.
+    Capabilities,
+    /// The rules for everybody.
+    Base,
+}
+
 impl<'o> Notes<'o> {
     pub(super) const fn new(options: &'o Options<'o>) -> Self {
-        Self { options, mistakes: Vec::new(), warnings: Vec::new(), noted: 0 }
+        Self { options, part: Part::Definitions, mistakes: Vec::new(), warnings: Vec::new(), noted: 0 }
     }
 
     /// A mistake that ZeroTier's compiler finds too.
@@ -53,9 +66,9 @@ impl<'o> Notes<'o> {
 
     fn note(&mut self, whose: Whose, word: &Word<'_>, problem: String, mend: String) {
         let mistake = self.at(word, problem, mend);
-        let is_known = self.mistakes.iter().any(|(_, known)| *known == mistake);
+        let is_known = self.mistakes.iter().any(|(.., known)| *known == mistake);
         if !self.is_full() && !is_known {
-            self.mistakes.push((whose, mistake));
+            self.mistakes.push((whose, self.part, mistake));
         }
         self.noted += 1;
     }
@@ -80,11 +93,16 @@ impl<'o> Notes<'o> {
             self.warnings.sort_by_key(|warning| (warning.line, warning.column));
             return Ok(self.warnings);
         }
-        let is_upstreams = self.options.dialect == Dialect::ZeroTier;
-        self.mistakes
-            .sort_by_key(|(whose, mistake)| (is_upstreams.then_some(*whose), mistake.line, mistake.column));
+        let as_upstream = self.options.dialect == Dialect::ZeroTier;
+        // What upstream finds in rules it finds where they are included: those stay in the order in which they were found.
+        self.mistakes.sort_by_key(|(whose, part, mistake)| match (whose, part) {
+            _ if !as_upstream => (None, mistake.line, mistake.column),
+            (Whose::Upstreams, Part::Capabilities | Part::Base) => (Some((*whose, *part)), 0, 0),
+            (Whose::Upstreams, Part::Definitions) => (Some((*whose, *part)), mistake.line, mistake.column),
+            (Whose::Ours, _) => (Some((*whose, Part::Base)), mistake.line, mistake.column),
+        });
         self.mistakes.truncate(Script::MOST_MISTAKES);
-        Err(self.mistakes.into_iter().map(|(_, mistake)| mistake).collect())
+        Err(self.mistakes.into_iter().map(|(.., mistake)| mistake).collect())
     }
 }
 

@@ -188,6 +188,11 @@ fn mistakes_name_line_and_column() {
         ("tag department id 1;\naccept tdiff Department 0;", (2, 14), "did you mean \"department\"?"),
         ("tag t id 1 enum 1 yes;\naccept tseq t Yes;", (2, 15), "did you mean \"yes\"?"),
         ("tag my-tag id 1;", (1, 5), "is no name"),
+        ("tag t id 1 enum 1 cap f1; ; accept;", (1, 19), "begins a rule inside of a tag"),
+        // What is wrong with a definition comes before what follows from that.
+        ("accept tseq t yes;\ntag t id 1 enum 1yes;", (2, 12), "of what?"),
+        ("include m\naccept dport x;\nmacro m accept sport y; ;", (3, 22), "cannot follow sport"),
+        ("accept dport x;\ncap c id 1 accept sport y; ;", (2, 25), "cannot follow sport"),
         ("tag drop id 1;", (1, 5), "word of the language"),
         ("tag include id 1;", (1, 5), "word of the language"),
         ("TAG t id 1;", (1, 1), "of what name?"),
