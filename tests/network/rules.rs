@@ -6,7 +6,7 @@
 //!  ══════╧═══════════ bridge ════════╧═════════════════════    every node is a peer of every other
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -111,10 +111,6 @@ impl<const N: usize> Net<N> {
 impl Host {
     fn v4(&self) -> IpAddr {
         v4(self.number)
-    }
-
-    fn v6(&self) -> IpAddr {
-        IpAddr::V6(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, u16::from(self.number)))
     }
 
     /// A port of its IPv4 address in the overlay.

@@ -104,7 +104,7 @@ fn a_node_that_its_own_policy_makes_no_observer_refuses_copies() {
         (gamma.count("/copies/refused") == SIZES.len() as u64).then_some(())
     });
     assert_eq!(gamma.count("/copies/received"), 0, "{}", gamma.node.status());
-    assert_eq!(gamma.count("/discards/foreign_copy"), SIZES.len() as u64, "{}", gamma.node.status());
+    assert_eq!(gamma.count("/discards/denied"), SIZES.len() as u64, "{}", gamma.node.status());
     drop(observer);
     net.assert_no_errors();
 }

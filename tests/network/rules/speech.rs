@@ -27,6 +27,7 @@ const ENDS: [u32; 4] = [0x0200, 0x0800, 0x2000, 0x4000];
 
 /// A real application: its threads are in the namespace.
 struct App {
+    context: zmq::Context,
     socket: zmq::Socket,
     monitor: zmq::Socket,
 }
@@ -53,10 +54,22 @@ impl App {
                 // One connection is looked at, not what comes after it.
                 socket.set_reconnect_ivl(-1)?;
                 set(&socket)?;
-                Ok(Self { socket, monitor })
+                Ok(Self { context: context.clone(), socket, monitor })
             };
             make().expect("a socket at its place")
         })
+    }
+
+    /// Answers the first question about a password (ZAP, RFC 27).
+    fn let_everybody_in(&self) {
+        let gate = self.context.socket(zmq::REP).expect("a socket");
+        gate.bind("inproc://zeromq.zap.01").expect("nobody else asks");
+        std::thread::spawn(move || {
+            // The context may end before anybody asks.
+            let Ok(question) = gate.recv_multipart(0) else { return };
+            let answer = [&question[0][..], &question[1], b"200", b"OK", b"", b""];
+            gate.send_multipart(answer, 0).expect("it waits for the answer");
+        });
     }
 
     /// Waits until the connection has ended.
@@ -122,6 +135,7 @@ fn a_mechanism_that_a_rule_drops_is_reset_and_another_talks() {
         socket.set_plain_server(true)?;
         socket.bind(&place)
     });
+    pusher.let_everybody_in();
     let puller = App::start(&alpha.namespace, zmq::PULL, |socket| {
         socket.set_plain_username(Some("reader"))?;
         socket.set_plain_password(Some("of the test"))?;

@@ -46,9 +46,10 @@ fn a_withdrawn_allow_ends_its_tcp_flow_and_its_message_stream_within_a_second_an
     for stream in [&stream_kept, &stream_cut] {
         stream.advance("while it is allowed", MANY);
     }
-    let allow = service.split_once("[[allow]]").expect("it has one").0;
+    // A service that nobody may use would be a mistake.
+    let nobody = service.replace("from = \"role=centre\"", "from = \"role=edge\"");
     let asked = now();
-    net.put(&format!("{kept}{allow}"));
+    net.put(&format!("{kept}{nobody}"));
     let ends = std::thread::scope(|scope| {
         let flow = scope.spawn(|| end_of("the flow", || flow_cut.received()));
         let stream = scope.spawn(|| end_of("the stream", || stream_cut.received()));
