@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use lockgate_tests::network::{Lab, SOON, eventually, unique_name};
+use lockgate_tests::network::{Lab, SOON, unique_name, within};
 use lockgate_tests::rig::lockgate_command;
 
 use super::{Host, TUN};
@@ -62,7 +62,7 @@ impl Capture {
     pub(super) fn start(lab: &Lab, host: &Host, filter: &str) -> Self {
         let file = lab.dir().join(format!("{}.pcap", unique_name()));
         let mut command = host.namespace.command("tcpdump");
-        command.args(["-n", "-i", TUN, "-U", "--immediate-mode", "-s", "0", "-Z", "root", "-w"]);
+        command.args(["-n", "-i", TUN, "-U", "-s", "0", "-Z", "root", "-w"]);
         command.arg(&file).args(filter.split_whitespace());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("tcpdump starts");
         let mut said = BufReader::new(child.stderr.take().expect("piped above"));
@@ -84,7 +84,8 @@ impl Capture {
 
     /// What has been captured, once it is so many.
     pub(super) fn wait(&self, what: &str, count: usize) -> Vec<Captured> {
-        eventually(what, SOON, || Some(self.packets()).filter(|packets| packets.len() >= count))
+        within(SOON, || Some(self.packets()).filter(|packets| packets.len() >= count))
+            .unwrap_or_else(|| panic!("{what}: not {count} packets: {:?}", self.packets()))
     }
 }
 

@@ -5,7 +5,7 @@
 //!    └ tee 64 (udp:7001, 7009-7010) ─▶ gamma ◀─ watch 1000 (udp:7002) ┘     gamma: with an interface and without
 //! ```
 
-use lockgate_tests::network::{Lab, SOON, dial, eventually};
+use lockgate_tests::network::{Echo, Lab, SOON, dial, eventually};
 use lockgate_tests::rig::put;
 
 use super::capture::{Capture, Observer};
@@ -40,8 +40,10 @@ fn an_observer_sees_the_first_bytes_of_exactly_what_passed() {
             ["alpha", "beta", "gamma"].map(|name| Role { tun: tun || name != "gamma", ..Role::named(name) });
         let net = Net::start(&lab, roles, &policy(RULES));
         let [alpha, beta, gamma] = &net.hosts;
-        let arrived = Capture::start(&lab, beta, "udp");
+        let arrived = Capture::start(&lab, beta, "udp and dst host 10.77.0.2");
         let observer = Observer::start(gamma, SIZES.len());
+        // Nobody complains of a port where nobody listens.
+        let _listeners = [7001, 7005].map(|port| Echo::start_at(&beta.namespace, beta.at(port)));
         let to = |port| dial(&alpha.namespace, beta.at(port), IN_VAIN);
         // One that no rule lets pass, and one that no rule copies, leave nothing behind.
         let [denied, other, copied] = [to(7010), to(7005), to(7001)];
@@ -49,6 +51,10 @@ fn an_observer_sees_the_first_bytes_of_exactly_what_passed() {
             for socket in [&denied, &other, &copied] {
                 socket.send(&payload(size)).expect("sent");
             }
+        }
+        for size in SIZES {
+            let mut answer = [0; 2000];
+            assert_eq!(copied.recv(&mut answer).expect("it passes"), size, "and comes back");
         }
         let seen = observer.packets();
         let whole: Vec<_> = arrived.wait("everything that may pass", 2 * SIZES.len());
@@ -71,6 +77,7 @@ fn both_ends_send_what_is_watched_and_say_how_they_judged_it() {
     let net = Net::start(&lab, roles, &policy(RULES));
     let [alpha, beta, gamma] = &net.hosts;
     let observer = Observer::start(gamma, 2 * SIZES.len());
+    let _listener = Echo::start_at(&beta.namespace, beta.at(7002));
     let socket = dial(&alpha.namespace, beta.at(7002), IN_VAIN);
     for size in SIZES {
         socket.send(&payload(size)).expect("sent");
@@ -96,6 +103,7 @@ fn a_node_that_its_own_policy_makes_no_observer_refuses_copies() {
     gamma.node.hangup();
     assert!(gamma.logs_after(skip, "policy reloaded"));
     let observer = Observer::start(gamma, 1);
+    let _listener = Echo::start_at(&beta.namespace, beta.at(7001));
     let socket = dial(&alpha.namespace, beta.at(7001), IN_VAIN);
     for size in SIZES {
         socket.send(&payload(size)).expect("sent");
