@@ -11,7 +11,7 @@ use lockgate_tests::network::{
     Device, Echo, End, Flow, Implementation, Lab, Namespace, Outer, WIRE, answers, connects,
 };
 
-use super::{IN_VAIN, Net, Role, said};
+use super::{IN_VAIN, Net, PROMISE, Role, end_of, now, said};
 
 const REST: &str = "[tags]\nrole = [\"edge\", \"centre\"]\n[nodes]\n\
     alpha = { role = \"edge\" }\nbeta = { role = \"centre\" }\n";
@@ -61,6 +61,29 @@ fn established_lets_replies_pass_and_nothing_unsolicited() {
     assert!(!is_reached_by_ack(&beta.namespace, 8080, alpha.v4(), 40_000), "a reply to nothing");
     assert!(!is_reached_by_ack(&alpha.namespace, 40_000, beta.v4(), 8080), "an ACK opens nothing");
     assert!(beta.count("/discards/denied") >= 1 && alpha.count("/discards/denied") >= 1);
+    net.assert_no_errors();
+}
+
+/// It means flows that the rules of now let begin.
+#[test]
+fn established_does_not_keep_a_flow_whose_permission_is_withdrawn() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let allow =
+        "[[allow]]\nid = \"web\"\nfrom = \"role=edge\"\nto = \"role=centre tcp:8081\"\nwhy = \"the test\"\n";
+    let [with, without] = [allow, ""].map(|allow| policy(STATEFUL) + allow);
+    let net = Net::start(&lab, ["alpha", "beta"].map(Role::named), &with);
+    let [alpha, beta] = &net.hosts;
+    let flow = |port| Flow::start_at(&alpha.namespace, &beta.namespace, beta.at(port));
+    let (kept, cut) = (flow(8080), flow(8081));
+    kept.advance("while it is allowed", 1 << 20);
+    cut.advance("while it is allowed", 1 << 20);
+    let asked = now();
+    net.put(&without);
+    let took = end_of("the flow", || cut.received()).saturating_duration_since(asked);
+    eprintln!("established has not kept a withdrawn flow for longer than {took:?}");
+    assert!(took <= PROMISE, "it took {took:?}");
+    kept.advance("after the other was ended", 1 << 20);
+    kept.finish();
     net.assert_no_errors();
 }
 

@@ -83,7 +83,6 @@ fn a_bad_policy_file_and_a_deleted_one_change_nothing_and_are_told_loudly() {
         other.finish();
     };
     holds("before");
-    #[expect(clippy::disallowed_methods, reason = "the operator's hand")]
     let delete = |path: &std::path::Path| std::fs::remove_file(path).expect("it was there");
     for (when, text, complaint) in [
         ("a file with a mistake", Some("default = \"allow\"\n"), "-policy.toml:1"),
