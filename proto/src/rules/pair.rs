@@ -60,6 +60,13 @@ impl Pair {
         }
     }
 
+    /// The rule by which a flow may begin with this packet, where the flow rules said nothing about the one in hand. What they
+    /// would accept of another packet of the flow is theirs to accept when it comes; what they would drop does not begin.
+    pub fn opens(&self, packet: &Packet) -> Option<&RuleRef> {
+        let said = self.each(packet);
+        self.begins(packet).filter(|_| said.is_none_or(|said| said.outcome != Outcome::Drop))
+    }
+
     /// The rule that forbids the packet, whatever allows it.
     pub fn forbids(&self, packet: &Packet) -> Option<&RuleRef> {
         self.lists.forbids(&self.parties(), &Subject::Packet(*packet)).map(|act| &act.rule)
