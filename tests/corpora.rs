@@ -9,7 +9,9 @@ use lockgate_proto::zmtp::{
     Command, CommandVerdict, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned, Scanner,
     SocketType, Verdict, Version,
 };
-use lockgate_tests::{fuzz_flows, fuzz_judging, fuzz_packet, fuzz_script, fuzz_uapi, fuzz_wire, fuzz_zmtp};
+use lockgate_tests::{
+    fuzz_flows, fuzz_judging, fuzz_packet, fuzz_script, fuzz_speakers, fuzz_uapi, fuzz_wire, fuzz_zmtp,
+};
 
 /// Every input of a corpus, sorted by name.
 #[expect(clippy::disallowed_methods, reason = "a test reads its own fixtures")]
@@ -76,7 +78,7 @@ fn uapi_inputs_hold() {
 
 #[test]
 fn script_inputs_hold() {
-    replay("script", 10, fuzz_script);
+    replay("script", 20, fuzz_script);
     damage("script", 200, fuzz_script);
 }
 
@@ -90,6 +92,12 @@ fn flows_inputs_hold() {
 fn judging_inputs_hold() {
     replay("judging", 12, fuzz_judging);
     damage("judging", 400, fuzz_judging);
+}
+
+#[test]
+fn speakers_inputs_hold() {
+    replay("speakers", 8, fuzz_speakers);
+    damage("speakers", 200, fuzz_speakers);
 }
 
 /// `LOCKGATE_FUZZ=<rounds>` asks for more damage: so many times as much.

@@ -4,10 +4,12 @@ mod flows;
 mod judging;
 mod packet;
 mod script;
+mod speakers;
 mod uapi;
 
 pub use flows::fuzz_flows;
 pub use judging::fuzz_judging;
 pub use packet::fuzz_packet;
 pub use script::fuzz_script;
+pub use speakers::fuzz_speakers;
 pub use uapi::fuzz_uapi;

@@ -17,7 +17,7 @@ mod reach;
 mod topics;
 
 pub use class::{Class, classes};
-pub use diff::{Difference, diff};
+pub use diff::{Difference, LimitChange, diff, limits_changed};
 pub use explain::{Explanation, explain};
 pub use findings::{Finding, FindingKind, findings};
 pub use passes::{Passes, Ports, Protocols, ServicePass};

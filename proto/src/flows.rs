@@ -46,7 +46,7 @@ use table::Table;
 /// How much is remembered at most. The memory for it is reserved at construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Flows of all peers together: about 120 bytes each. A full table is shared fairly among the peers that use it.
+    /// Flows of all peers together: 104 to 120 bytes each. A full table is shared fairly among the peers that use it.
     pub flows: usize,
     /// Denials, so that a flood does not run the rules each time: about 80 bytes each.
     pub denials: usize,

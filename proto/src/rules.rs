@@ -34,6 +34,7 @@ use crate::program::{Direction, Message, Parties, Subject, Topic};
 use crate::zmtp::SocketType;
 
 use compile::Compiler;
+use denial::{near_miss, shortfall, wrong_socket};
 use grant::Granting;
 use lists::{Lists, Raw, Said};
 
@@ -381,63 +382,6 @@ impl Rules {
             Denial::bare(reason, "add it there, or correct the name")
         })
     }
-}
-
-/// Which terms keep `node` out, and what it carries instead.
-fn shortfall(expression: &TagExpr, node: &str, tags: &NodeTags) -> String {
-    use crate::policy::Term;
-    let misses = expression.misses(node, tags).map(|term| match term {
-        Term::Tag(tag, _) => match tags.get(tag) {
-            Some(value) => format!("{node} has {tag}={value}"),
-            None => format!("{node} has no {tag}"),
-        },
-        Term::Node(_) => format!("this is {node}"),
-    });
-    misses.collect::<Vec<_>>().join(", ")
-}
-
-fn wrong_socket(opening: &Opening<'_>, service: &ServiceRule) -> Denial {
-    let (socket, user) = (opening.socket.name(), opening.user);
-    Denial {
-        reason: format!("a {socket} socket of {user} cannot talk to {}", opening.service),
-        nearest: Some(service.rule.clone()),
-        why_not: format!("it is offered by {}", names(&service.sockets)),
-    }
-}
-
-/// No rule matched: the one that fails on the fewest conditions.
-fn near_miss(opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> Denial {
-    let reason = format!(
-        "no rule lets a {} socket of {} use {}",
-        opening.socket.name(),
-        opening.user,
-        opening.service
-    );
-    let misses = |rule: &&Admission| {
-        rule.from.misses(opening.user, tags).count() + usize::from(!rule.takes(opening.socket))
-    };
-    let Some(nearest) = service.admissions.iter().min_by_key(misses) else {
-        return Denial {
-            reason,
-            nearest: Some(service.rule.clone()),
-            why_not: "no rule names this service".to_owned(),
-        };
-    };
-    let mut why_not = Vec::new();
-    if !nearest.from.matches(opening.user, tags) {
-        why_not.push(format!("it is for {}: {}", nearest.from, shortfall(&nearest.from, opening.user, tags)));
-    }
-    if !nearest.takes(opening.socket) {
-        why_not.push(format!("it is for {} sockets", names(&nearest.sockets)));
-    }
-    if why_not.is_empty() {
-        why_not.push("none of its topics exists in the service".to_owned());
-    }
-    Denial { reason, nearest: Some(nearest.rule.clone()), why_not: why_not.join("; ") }
-}
-
-fn names(sockets: &[SocketType]) -> String {
-    sockets.iter().map(|socket| socket.name()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! accept;
 //! ```
 //!
-//! A text is cut into words and blocks exactly as ZeroTier's compiler does it ([`tokens`]), since what belongs to which rule
+//! A text is cut into words and blocks exactly as ZeroTier's compiler does it, since what belongs to which rule
 //! hangs on that. Where upstream silently reads something wider than its author can have meant, or something else, this
 //! compiler refuses ([`DIVERGENCES`]).
 //!
@@ -149,12 +149,17 @@ impl fmt::Display for ScriptMistake {
     }
 }
 
+/// Free text (a name, a topic) as the language writes it.
+pub fn free_text(text: &str) -> impl fmt::Display + '_ {
+    text::Escaped(text.as_bytes())
+}
+
 impl Script {
     /// Compiles a text.
     ///
     /// # Errors
     /// Its mistakes, at least one and at most [`Script::MOST_MISTAKES`]: in the order of the text; in ZeroTier's dialect
-    /// those that its compiler finds as well come first.
+    /// those that its compiler finds as well come first, as it finds them.
     pub fn compile(text: &str, options: &Options<'_>) -> Result<Self, Vec<ScriptMistake>> {
         definitions::compile(text, options)
     }

@@ -19,6 +19,7 @@ mod ping;
 mod plain;
 mod policy;
 mod reload;
+mod staging;
 
 /// The interface of each node.
 const TUN: &str = "lockgate0";

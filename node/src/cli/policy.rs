@@ -44,7 +44,7 @@ pub enum PolicyVerb {
     Test(PolicyTest),
     /// Who gains and who loses what between two policies
     ///
-    /// Exit code 0 where the same passes under both, 1 where not. Limits of size and rate are not compared.
+    /// Exit code 0 where the same passes under both, within the same limits; 1 where not.
     #[command(after_help = "Example:\n  lockgate policy diff policy.toml candidate.toml")]
     Diff(PolicyDiff),
     /// The flow rules that the policy compiles to

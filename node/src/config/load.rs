@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lockgate_proto::document::{MAX_TEXT, Mistake, Mistakes};
 use lockgate_proto::keys::{PresharedKey, PrivateKey};
-use lockgate_proto::policy::{Allow, Policy, TagExpr, Target};
+use lockgate_proto::policy::{Allow, Capability, Policy, TagExpr, Target};
 use lockgate_proto::rules::Rules;
 
 use super::{Config, Peer, check};
@@ -49,7 +49,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Mistake>> {
             if is_whole {
                 found.extend(check(&config, &policy));
             }
-            Some(policy)
+            Some(*policy)
         }
         Read::Mistaken(mistakes) => {
             found.extend(mistakes);
@@ -148,7 +148,7 @@ fn note_bad_key(path: &Path, line: usize, key: &str, mistakes: &mut Mistakes) {
 enum Read {
     None,
     Mistaken(Vec<Mistake>),
-    Whole(Policy),
+    Whole(Box<Policy>),
 }
 
 fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
@@ -156,9 +156,8 @@ fn policy(config: &Config, mistakes: &mut Mistakes) -> Read {
         return Read::None;
     };
     match files::read_text(path, MAX_TEXT as u64) {
-        Ok(text) => {
-            Policy::parse(&path.display().to_string(), &text).map_or_else(Read::Mistaken, Read::Whole)
-        }
+        Ok(text) => Policy::parse(&path.display().to_string(), &text)
+            .map_or_else(Read::Mistaken, |policy| Read::Whole(Box::new(policy))),
         Err(error) => {
             let mend = match &error {
                 FileError::Missing => {
@@ -187,7 +186,10 @@ fn idle_interface(config: &Config, policy: &Policy) -> Option<Mistake> {
         let from_to = |from: &str, to: &str| is(&allow.from, from) && is(&target.to, to);
         config.peers.iter().any(|peer| from_to(&config.name, &peer.name) || from_to(&peer.name, &config.name))
     };
-    if policy.allows.iter().any(lets_pass) {
+    // Flow rules and capabilities are not compared with the peers: they may let something pass.
+    let is_packets = |capability: &Capability| matches!(capability.to, Target::Packets(_));
+    let may_pass = policy.rules.is_some() || policy.capabilities.iter().any(is_packets);
+    if may_pass || policy.allows.iter().any(lets_pass) {
         return None;
     }
     let mut warnings = Mistakes::new(&config.file);

@@ -98,6 +98,15 @@ impl Gate {
         }
     }
 
+    /// A peer is gone, and its number may be given to another.
+    pub(super) fn forget_peer(&mut self, peer: PeerId) {
+        match self {
+            Self::Policy(policed) => policed.judging.forget_peer(peer),
+            Self::Script(scripted) => scripted.judging.forget_peer(peer),
+            Self::NoTun | Self::Shut | Self::Open => {}
+        }
+    }
+
     /// Other rules: every flow is judged again with its next packet.
     pub(super) fn replace_rules(&mut self, rules: Arc<Rules>) {
         if let Self::Policy(policed) = self {

@@ -18,7 +18,7 @@ impl Node {
             Change::ReplacePeers => {
                 let peers: Vec<PeerId> = self.device.peers().collect();
                 for peer in peers {
-                    self.device.remove_peer(peer);
+                    self.remove_peer(peer);
                 }
             }
             Change::Peer(change) => self.change_peer(change, now),
@@ -31,7 +31,7 @@ impl Node {
         let peer = match (change.presence, known) {
             (Presence::Removed, known) => {
                 if let Some(peer) = known {
-                    self.device.remove_peer(peer);
+                    self.remove_peer(peer);
                 }
                 return;
             }
@@ -54,6 +54,11 @@ impl Node {
         for edit in change.edits {
             self.edit(peer, edit, now);
         }
+    }
+
+    fn remove_peer(&mut self, peer: PeerId) {
+        self.device.remove_peer(peer);
+        self.gate.forget_peer(peer);
     }
 
     fn edit(&mut self, peer: PeerId, edit: Edit, now: Now) {

@@ -25,11 +25,9 @@ impl Node {
     /// nought.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
         self.in_force = InForce::new(rules, now);
-        self.enforce(self.in_force.current(), now, apps);
-    }
-
-    fn enforce(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
+        let rules = self.in_force.current();
         self.gate.replace_rules(rules.clone());
+        self.gate.stage(self.candidate.as_ref().map(InForce::current));
         self.broker.replace_rules(rules, now.instant, apps);
     }
 
@@ -37,7 +35,8 @@ impl Node {
     pub(super) fn watch_capabilities(&mut self, now: Now, apps: &mut impl Apps) {
         if let Some(rules) = self.in_force.handle_timeout(now) {
             self.note(Event::CapabilitiesChanged);
-            self.enforce(rules, now, apps);
+            self.gate.replace_rules(rules.clone());
+            self.broker.update_rules(rules, now.instant, apps);
         }
         if let Some(rules) = self.candidate.as_mut().and_then(|candidate| candidate.handle_timeout(now)) {
             self.gate.update_candidate(rules.clone());

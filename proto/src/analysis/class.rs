@@ -99,10 +99,20 @@ impl<'p> Asked<'p> {
             let values: Vec<&str> = values.iter().map(|value| value.unwrap_or("-")).collect();
             format!("{tag}={}", values.join("|"))
         };
-        if words.is_empty() {
-            NO_TAGS.to_string()
-        } else {
-            words.iter().map(text).collect::<Vec<_>>().join(" ")
+        let words: Vec<String> = words.iter().map(text).collect();
+        let words = if words.is_empty() { NO_TAGS.to_string() } else { words.join(" ") };
+        format!("{words}{}", self.age(nodes))
+    }
+
+    /// Whether only the first of several policies knows these nodes, or only the last.
+    fn age(&self, nodes: &[String]) -> &'static str {
+        let knows = |policy: Option<&&Policy>| {
+            policy.is_none_or(|policy| nodes.iter().all(|node| policy.node(node).is_some()))
+        };
+        match (knows(self.policies.first()), knows(self.policies.last())) {
+            (true, false) => ", gone",
+            (false, true) => ", new",
+            _ => "",
         }
     }
 

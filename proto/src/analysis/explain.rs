@@ -4,9 +4,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::topics::topic_text;
 use super::{Asked, Passes, Piece, Pieces, Question};
-use crate::policy::{Allow, NodeTags, PacketTarget, Packets, Policy, TagExpr, Target, Term, size_text};
+use crate::policy::{
+    Allow, Capability, Limits, NodeTags, PacketTarget, Packets, Policy, TagExpr, Target, Term, size_text,
+};
 use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
+use crate::zmtp::SocketType;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -40,15 +44,15 @@ pub fn explain(policy: &Policy, rules: &Rules, question: Question) -> Explanatio
             why_not: String::new(),
         }),
     };
-    let allow = verdict.as_ref().ok().and_then(|rule| entry(policy, rule));
+    let entry = verdict.as_ref().ok().and_then(|rule| Entry::of(policy, rule));
     let hosts = match &question.what {
         Asked::Service { name, .. } => rules.hosts(name).map(ToString::to_string).collect(),
         _ => Vec::new(),
     };
     Explanation {
-        rule: allow.map_or_else(String::new, said),
-        why: allow.and_then(|allow| allow.why.clone()),
-        limits: allow.map_or_else(String::new, |allow| limits(policy, allow)),
+        rule: entry.as_ref().map_or_else(String::new, Entry::said),
+        why: entry.as_ref().and_then(|entry| entry.why.clone()),
+        limits: entry.as_ref().map_or_else(String::new, |entry| entry.limits(policy)),
         would_allow: if verdict.is_ok() { Vec::new() } else { ways(policy, rules, &question) },
         passes,
         hosts,
@@ -69,38 +73,57 @@ fn passes(policy: &Policy, rules: &Rules, question: &Question) -> Passes {
     Passes::of(&pieces, &passing)
 }
 
-fn entry<'p>(policy: &'p Policy, rule: &RuleRef) -> Option<&'p Allow> {
-    policy.allows.iter().find(|allow| *allow.id == *rule.id)
+/// What the policy says of a rule: an allow, or a capability.
+struct Entry<'p> {
+    from: String,
+    to: &'p Target,
+    sockets: &'p [SocketType],
+    topics: &'p [String],
+    limits: Limits,
+    why: &'p Option<String>,
 }
 
-/// `role=historian to telemetry, topics temp. vib., by sub sockets`.
-fn said(allow: &Allow) -> String {
-    let mut said = format!("{} to {}", allow.from, allow.to);
-    if !allow.topics.is_empty() {
-        let topics: Vec<String> =
-            allow.topics.iter().map(|topic| super::topics::topic_text(topic.as_bytes())).collect();
-        said.push_str(&format!(", topics {}", topics.join(" ")));
+impl<'p> Entry<'p> {
+    fn of(policy: &'p Policy, rule: &RuleRef) -> Option<Self> {
+        if let Some(allow) = policy.allows.iter().find(|allow| *allow.id == *rule.id) {
+            let Allow { to, sockets, topics, limits, why, .. } = allow;
+            return Some(Self { from: allow.from.to_string(), to, sockets, topics, limits: *limits, why });
+        }
+        let name = rule.id.strip_prefix("capability.").unwrap_or(&rule.id);
+        let capability = policy.capabilities.iter().find(|capability| capability.name == name)?;
+        let Capability { to, sockets, topics, limits, why, .. } = capability;
+        Some(Self { from: "a capability".to_string(), to, sockets, topics, limits: *limits, why })
     }
-    if !allow.sockets.is_empty() {
-        let sockets: Vec<String> = allow.sockets.iter().map(|socket| socket.name().to_lowercase()).collect();
-        said.push_str(&format!(", by {} sockets", sockets.join(" and ")));
-    }
-    said
-}
 
-/// The narrower of the rule's and the service's.
-fn limits(policy: &Policy, allow: &Allow) -> String {
-    let service = match &allow.to {
-        Target::Service(name) => policy.services.get(name).map(|service| service.limits),
-        Target::Packets(_) => None,
-    };
-    let (here, there) = (allow.limits, service.unwrap_or_default());
-    let narrower = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
-    let size = narrower(here.max_message, there.max_message);
-    let rate = narrower(here.rate.map(|rate| rate.per_second), there.rate.map(|rate| rate.per_second));
-    let size = size.map(|size| format!("{} a message", size_text(size)));
-    let rate = rate.map(|rate| format!("{rate} messages a second on a connection"));
-    size.into_iter().chain(rate).collect::<Vec<_>>().join(", ")
+    /// `role=historian to telemetry, topics temp. vib., by sub sockets`.
+    fn said(&self) -> String {
+        let mut said = format!("{} to {}", self.from, self.to);
+        if !self.topics.is_empty() {
+            let topics: Vec<String> = self.topics.iter().map(|topic| topic_text(topic.as_bytes())).collect();
+            said.push_str(&format!(", topics {}", topics.join(" ")));
+        }
+        if !self.sockets.is_empty() {
+            let sockets: Vec<String> =
+                self.sockets.iter().map(|socket| socket.name().to_lowercase()).collect();
+            said.push_str(&format!(", by {} sockets", sockets.join(" and ")));
+        }
+        said
+    }
+
+    /// The narrower of the rule's and the service's.
+    fn limits(&self, policy: &Policy) -> String {
+        let service = match self.to {
+            Target::Service(name) => policy.services.get(name).map(|service| service.limits),
+            Target::Packets(_) => None,
+        };
+        let (here, there) = (self.limits, service.unwrap_or_default());
+        let narrower = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        let size = narrower(here.max_message, there.max_message);
+        let rate = narrower(here.rate.map(|rate| rate.per_second), there.rate.map(|rate| rate.per_second));
+        let size = size.map(|size| format!("{} a message", size_text(size)));
+        let rate = rate.map(|rate| format!("{rate} messages a second on a connection"));
+        size.into_iter().chain(rate).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What would allow it.
@@ -175,27 +198,25 @@ fn written(policy: &Policy, question: &Question) -> Option<String> {
     let (to, text) = match &question.what {
         Asked::Everything => return None,
         Asked::Service { name, topic } => {
-            let topics = topic.as_ref().map(|topic| format!("  topics = [{topic:?}]")).unwrap_or_default();
-            let known = policy.services.get(name)?;
-            let exists = topic.as_ref().is_none_or(|topic| {
-                known.topics.is_empty() || known.topics.iter().any(|start| topic.starts_with(start.as_str()))
-            });
-            if !exists {
-                return Some(format!(
-                    "add the topic to  topics  of service.{name} (line {}) first",
-                    known.line
-                ));
+            let service = policy.services.get(name)?;
+            let exists = |topic: &String| {
+                service.topics.is_empty()
+                    || service.topics.iter().any(|start| topic.starts_with(start.as_str()))
+            };
+            if !topic.as_ref().is_none_or(exists) {
+                let line = service.line;
+                return Some(format!("add the topic to  topics  of service.{name} (line {line}) first"));
             }
+            let topics = topic
+                .as_ref()
+                .filter(|topic| !topic.is_empty())
+                .map(|topic| format!("  topics = [{topic:?}]"))
+                .unwrap_or_default();
             (Target::Service(name.clone()), format!("\"{name}\"{topics}"))
         }
         Asked::Packets(kind) => {
-            let packets = match kind {
-                PacketKind::Tcp(port) => Packets::Tcp(*port..=*port),
-                PacketKind::Udp(port) => Packets::Udp(*port..=*port),
-                PacketKind::Icmp => Packets::Icmp,
-                PacketKind::Other(_) | PacketKind::Unparsed => {
-                    return Some("raw flow rules: an [[allow]] names tcp, udp and icmp alone".to_string());
-                }
+            let Some(packets) = packets(*kind) else {
+                return Some("flow rules (`rules`): an [[allow]] names tcp, udp and icmp alone".to_string());
             };
             let target = PacketTarget { to: carried(policy, &question.to), packets };
             let text = format!("\"{target}\"");
@@ -209,6 +230,16 @@ fn written(policy: &Policy, question: &Question) -> Option<String> {
     Some(format!("a new [[allow]] with  from = \"{from}\"  to = {text}"))
 }
 
+/// As a rule names them.
+fn packets(kind: PacketKind) -> Option<Packets> {
+    match kind {
+        PacketKind::Tcp(port) => Some(Packets::Tcp(port..=port)),
+        PacketKind::Udp(port) => Some(Packets::Udp(port..=port)),
+        PacketKind::Icmp => Some(Packets::Icmp),
+        PacketKind::Other(_) | PacketKind::Unparsed => None,
+    }
+}
+
 /// The set that a node's tags describe; the node itself where it has none.
 fn carried(policy: &Policy, node: &str) -> TagExpr {
     let tags = policy.node(node).filter(|tags| !tags.is_empty());
@@ -220,3 +251,61 @@ fn carried(policy: &Policy, node: &str) -> TagExpr {
 
 /// Each costs a policy compiled anew.
 const MOST_TRIED: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: &str = r#"default = "deny"
+[tags]
+role = ["gw", "hist", "hmi"]
+[nodes]
+g1 = { role = "gw" }
+g2 = { role = "gw" }
+h1 = { role = "hist" }
+plain = {}
+[service.tele]
+hosted-by = "role=gw"
+socket = "pub"
+topics = ["temp."]
+[[allow]]
+id = "temp"
+from = "role=hist"
+to = "tele"
+[[forbid]]
+id = "apart"
+from = "role=gw"
+to = "role=gw"
+"#;
+
+    /// What would allow it.
+    fn ways_to(from: &str, to: &str) -> Vec<String> {
+        let policy = Policy::parse("p.toml", POLICY).expect("it is valid");
+        let rules = Rules::compile(&policy, 1);
+        let question = Question::parse(&policy, from, to, None).expect("it is one");
+        explain(&policy, &rules, question).would_allow
+    }
+
+    #[test]
+    fn what_would_allow_it_is_the_smallest_change_first_and_never_against_a_forbid() {
+        for (from, to, ways) in [
+            ("h1", "g1/tele", &[][..]),
+            (
+                "plain",
+                "g1/tele#temp.1",
+                &[
+                    "give plain role=hist in [nodes]: then temp (p.toml:13) allows it",
+                    "a new [[allow]] with  from = \"node=plain\"  to = \"tele\"  topics = [\"temp.1\"]",
+                ],
+            ),
+            ("h1", "g1/tele#raw", &["add the topic to  topics  of service.tele (line 9) first"]),
+            ("h1", "plain/tele", &["ask a node that may host tele: g1, g2"]),
+            ("h1", "g1/tcp:22", &["a new [[allow]] with  from = \"role=hist\"  to = \"role=gw tcp:22\""]),
+            ("g1", "g2/icmp", &["no new rule: the forbid apart (line 17) rules it out"]),
+            ("h1", "g1/ip:47", &["flow rules (`rules`): an [[allow]] names tcp, udp and icmp alone"]),
+            ("g1", "h1", &[]),
+        ] {
+            assert_eq!(ways_to(from, to), ways, "{from} {to}");
+        }
+    }
+}

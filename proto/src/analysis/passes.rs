@@ -11,6 +11,9 @@ use super::{Piece, Pieces, TopicSet};
 use crate::program::RuleRef;
 use crate::zmtp::SocketType;
 
+/// The starts of topics that pass, by the using socket.
+type Topics<'p> = BTreeMap<SocketType, Vec<&'p [u8]>>;
+
 /// What passes from one node to another: what the one may begin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passes {
@@ -67,15 +70,15 @@ impl Passes {
     /// What `passing` of `pieces` comes to.
     pub fn of(pieces: &Pieces, passing: &[(&Piece, RuleRef)]) -> Self {
         let mut passes = Self::default();
-        let mut services: BTreeMap<(Arc<str>, RuleRef), BTreeMap<SocketType, Vec<&[u8]>>> = BTreeMap::new();
+        let mut services: BTreeMap<(Arc<str>, RuleRef), Topics<'_>> = BTreeMap::new();
         for (piece, rule) in passing {
             let rule = rule.clone();
             match piece {
                 Piece::Tcp(first, last) => {
-                    append(&mut passes.tcp, Ports { first: *first, last: *last, rule })
+                    append(&mut passes.tcp, Ports { first: *first, last: *last, rule });
                 }
                 Piece::Udp(first, last) => {
-                    append(&mut passes.udp, Ports { first: *first, last: *last, rule })
+                    append(&mut passes.udp, Ports { first: *first, last: *last, rule });
                 }
                 Piece::Icmp => passes.icmp = Some(rule),
                 Piece::Protocols(first, last) => passes.append_protocols(*first, *last, rule),
@@ -144,7 +147,7 @@ fn service_passes(
     pieces: &Pieces,
     service: &Arc<str>,
     rule: &RuleRef,
-    sockets: &BTreeMap<SocketType, Vec<&[u8]>>,
+    sockets: &Topics<'_>,
 ) -> Vec<ServicePass> {
     let mut all_sockets: BTreeSet<SocketType> = BTreeSet::new();
     let mut all_topics: BTreeSet<&[u8]> = BTreeSet::new();

@@ -47,10 +47,20 @@ impl Dice {
         }
     }
 
+    /// Flow rules for a third of the policies.
+    fn flow_rules(&mut self) -> String {
+        if self.roll(3) > 0 {
+            return String::new();
+        }
+        let lines: Vec<&str> = (0..1 + self.roll(3)).map(|_| self.pick(&FLOW_RULES)).collect();
+        format!("rules = '''\n{}\n'''\n", lines.join("\n"))
+    }
+
     /// A policy; about half of them are mistaken.
     fn policy(&mut self) -> String {
         let mut text = format!(
-            "default = \"deny\"\n[tags]\nx = [\"1\", \"2\"]\ny = [\"1\", \"2\"]\nz = [\"1\"]\n[nodes]\n{}",
+            "default = \"deny\"\n{}[tags]\nx = [\"1\", \"2\"]\ny = [\"1\", \"2\"]\nz = [\"1\"]\n[nodes]\n{}",
+            self.flow_rules(),
             "n0 = { x = \"1\", y = \"1\" }\nn1 = { x = \"1\", y = \"1\" }\nn2 = { x = \"1\", y = \"2\" }\n\
              n3 = { x = \"2\", y = \"1\" }\nn4 = { x = \"2\", z = \"1\" }\nn5 = { x = \"2\", z = \"1\" }\nn6 = {}\n"
         );
@@ -88,6 +98,16 @@ impl Dice {
 }
 
 const TOPICS: [&str; 9] = ["", "a", "ab", "abc", "b", "ba", "aa", "c", "abca"];
+const FLOW_RULES: [&str; 8] = [
+    "drop dport 3;",
+    "drop ztdest n4 and ipprotocol udp;",
+    "accept ztsrc n2 and ipprotocol 47;",
+    "accept ipprotocol tcp and dport 6-9 and from x=1;",
+    "drop zmq topic ab;",
+    "drop from y=2 and dport 5-6;",
+    "redirect n3 ipprotocol tcp and dport 4;",
+    "break ipprotocol tcp and not dport 2-8;",
+];
 const PORTS: [u16; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 65_534, 65_535];
 
 /// Everything between two nodes, one question after the other: what is asked, in words, and by which rule it passes.
@@ -148,10 +168,11 @@ fn from_the_matrix(passes: &Passes) -> Vec<(String, Option<String>)> {
 #[test]
 fn the_matrix_is_what_every_single_question_says() {
     let mut dice = Dice(41);
-    let (mut passed, mut pairs) = (0, 0);
+    let (mut passed, mut pairs, mut with_flow_rules) = (0, 0, 0);
     for _ in 0..60 {
         let (policy, rules, text) = dice.valid();
         let reach = Reach::of(&policy, &rules);
+        with_flow_rules += usize::from(policy.rules.is_some());
         assert_eq!(reach.classes.iter().map(|class| class.nodes.len()).sum::<usize>(), policy.nodes.len());
         for from in policy.nodes.keys() {
             for to in policy.nodes.keys().filter(|to| *to != from) {
@@ -164,6 +185,7 @@ fn the_matrix_is_what_every_single_question_says() {
         }
     }
     assert!(pairs == 60 * 42 && passed > 1000, "{passed} of {pairs} pairs passed");
+    assert!(with_flow_rules > 10, "{with_flow_rules} with flow rules");
 }
 
 #[test]

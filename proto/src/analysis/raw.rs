@@ -55,7 +55,8 @@ pub(super) fn add(policy: &Policy, named: &mut Named) {
             }
             // Eight bits count.
             Test::IpProtocol(number) => {
-                cut(&mut named.protocols, &((*number & 0xff) as u16..=(*number & 0xff) as u16))
+                let number = u16::from(number.to_le_bytes()[0]);
+                cut(&mut named.protocols, &(number..=number));
             }
             Test::Zmq(ZmqTest::Topic(start)) => {
                 for service in named.services.values_mut() {

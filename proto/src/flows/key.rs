@@ -35,6 +35,9 @@ pub(super) enum Class {
 }
 
 impl Key {
+    /// No packet's key.
+    pub(super) const NONE: Self = Self([0; 6]);
+
     /// The flow that a packet belongs to; `None` for what has none (unreadable, or of two address families).
     #[inline(always)]
     pub(super) fn of(direction: Direction, peer: u32, subject: &Subject) -> Option<Self> {

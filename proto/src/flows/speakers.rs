@@ -87,9 +87,12 @@ impl Speakers {
         let Some(at) = at else { return UNTOLD };
         let speaker = &mut self.speakers[at as usize];
         let read = (subject.fragment == Fragment::Whole).then(|| segment(packet)).flatten();
-        // A piece of a segment, or none: whoever reads it reads something else than we do.
         let Some(segment) = read else {
-            return Seen { spoken: speaker.recogniser.recognised(), gap: true };
+            // A piece of a segment, or none: whoever reads it reads something else than we do. Traffic may be cut.
+            let gap = subject.fragment == Fragment::Whole
+                || flags.has(TcpFlags::SYN)
+                || !speaker.recogniser.is_settled();
+            return Seen { spoken: speaker.recogniser.recognised(), gap };
         };
         if flags.opens() && speaker.opener != direction {
             // Whether the rules allow this one is another question than the one about the flow that it would replace.

@@ -273,3 +273,15 @@ const EMPTY: Slot = Slot { tag: 0, at: NONE };
 const MOST: usize = 1 << 30;
 /// More than one, so that the hand is faster than what comes in.
 const SWEPT_PER_INSERT: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_takes_what_the_limits_say() {
+        // Up to four places of the index for each flow, where the limit is just above a power of two.
+        assert!(size_of::<Entry>() + 2 * size_of::<Slot>() <= 104, "{} bytes", size_of::<Entry>());
+        assert!(size_of::<Entry>() + 4 * size_of::<Slot>() <= 120);
+    }
+}

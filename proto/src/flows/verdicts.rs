@@ -14,14 +14,20 @@ use super::{Direction, Fragment, Subject, Transport};
 pub struct Verdicts<T> {
     seed: Seed,
     /// A power of two of them.
-    sets: Box<[[Option<Kept<T>>; WAYS]]>,
+    sets: Box<[Set<T>]>,
 }
+
+/// Where packets of the same hash are; the first is the newer one. On cache lines of its own: an entry with a small `T` is one.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Set<T>([Kept<T>; WAYS]);
 
 #[derive(Clone, Copy)]
 struct Kept<T> {
     key: Key,
     generation: u64,
-    verdict: T,
+    /// `None` where the place is free.
+    verdict: Option<T>,
 }
 
 impl<T: Copy> Verdicts<T> {
@@ -29,33 +35,36 @@ impl<T: Copy> Verdicts<T> {
     /// each. `seed` must not be known to peers: it keeps them from choosing addresses that displace each other.
     pub fn new(slots: usize, seed: u128) -> Self {
         let sets = slots.clamp(1, MOST).div_ceil(WAYS).next_power_of_two();
-        Self { seed: Seed::new(seed), sets: vec![[None; WAYS]; sets].into() }
+        let free = Kept { key: Key::NONE, generation: 0, verdict: None };
+        Self { seed: Seed::new(seed), sets: vec![Set([free; WAYS]); sets].into() }
     }
 
     /// What was said about such a packet by the rules of `generation`; `None` for what is not known, and for what is
     /// never kept: fragments, ICMP, other protocols and what cannot be read.
+    #[inline]
     pub fn get(&self, direction: Direction, peer: u32, subject: &Subject, generation: u64) -> Option<T> {
         let key = key(direction, peer, subject)?;
         let set = &self.sets[self.place(&key)];
-        let kept = set.iter().flatten().find(|kept| kept.key.is(&key))?;
-        (kept.generation == generation).then_some(kept.verdict)
+        let kept = set.0.iter().find(|kept| kept.generation == generation && kept.key.is(&key))?;
+        kept.verdict
     }
 
     /// Keeps what the rules of `generation` say about packets like this one, where they can be told apart.
     pub fn put(&mut self, direction: Direction, peer: u32, subject: &Subject, generation: u64, verdict: T) {
         let Some(key) = key(direction, peer, subject) else { return };
-        let set = &mut self.sets[self.place(&key)];
-        let is_free = |kept: &Option<Kept<T>>| {
-            kept.is_none_or(|kept| kept.generation != generation || kept.key.is(&key))
-        };
-        // Never two entries of one key; where there is no room, the newer one is the first, and the older one goes.
-        if let Some(old) = set.iter_mut().find(|way| way.is_some_and(|kept| kept.key.is(&key))) {
-            *old = None;
+        let place = self.place(&key);
+        let [newer, older] = &mut self.sets[place].0;
+        let news = Kept { key, generation, verdict: Some(verdict) };
+        // Never two entries of one key, and none of rules of before as long as there is room elsewhere.
+        if older.key.is(&key) {
+            *older = news;
+            return;
         }
-        if !is_free(&set[0]) {
-            set[1] = set[0];
+        let is_void = newer.key.is(&key) || newer.generation != generation || newer.verdict.is_none();
+        if !is_void {
+            *older = *newer;
         }
-        set[0] = Some(Kept { key, generation, verdict });
+        *newer = news;
     }
 
     /// Bytes that it takes, whatever is in it.
@@ -63,11 +72,13 @@ impl<T: Copy> Verdicts<T> {
         size_of_val(&*self.sets)
     }
 
+    #[inline]
     fn place(&self, key: &Key) -> usize {
         key.hash(self.seed) as usize & (self.sets.len() - 1)
     }
 }
 
+#[inline]
 fn key(direction: Direction, peer: u32, subject: &Subject) -> Option<Key> {
     let is_kept = matches!(subject.transport, Transport::Tcp { .. } | Transport::Udp { .. })
         && subject.fragment == Fragment::Whole;

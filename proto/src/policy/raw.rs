@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::tags::Names;
 use crate::document::{Entry, Mistakes, Table, Value};
-use crate::program::NodeTags;
+use crate::program::{self, List, NodeTags, Test};
 use crate::script::{Dialect, Options, Script, ScriptMistake, Tag};
 
 /// The text of `rules`.
@@ -86,6 +86,10 @@ pub(super) fn read(
         }
     };
     note(&script.warnings, warnings);
+    let lists = script.capabilities.iter().map(|capability| &capability.rules);
+    for list in core::iter::once(&script.rules).chain(lists) {
+        check_terms(list, names, mistakes);
+    }
     for idle in script.capabilities.iter().filter(|capability| !capability.is_default) {
         let problem = format!("nobody can hold the capability {} of the flow rules", idle.name);
         let mend =
@@ -95,6 +99,18 @@ pub(super) fn read(
     let own = |tag: &Tag| script.tags.iter().any(|own| own.name == tag.name);
     let tags = script.tags.iter().cloned().chain(declared.into_iter().filter(|tag| !own(tag))).collect();
     Some(RawRules { text: text.value.to_string(), line, script, tags })
+}
+
+/// A condition of a rule that no node can fulfil because it is misspelt would let pass what stands behind its `not`.
+fn check_terms(list: &List, names: &Names<'_>, mistakes: &mut Mistakes) {
+    for rule in list.entries().split_inclusive(|entry| matches!(entry, program::Entry::Act(_))) {
+        let Some(program::Entry::Act(act)) = rule.last() else { continue };
+        for entry in rule {
+            if let program::Entry::Match { test: Test::From(term) | Test::To(term), .. } = entry {
+                names.check(term, act.rule.line as usize, KEY, mistakes);
+            }
+        }
+    }
 }
 
 /// The policy's tags as tags of the script, with numbers that scripts do not give by hand.

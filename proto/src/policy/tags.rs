@@ -50,6 +50,11 @@ impl Names<'_> {
         Some(TagExpr::new(terms))
     }
 
+    /// Notes a term whose names the policy does not have.
+    pub(super) fn check(&self, term: &Term, line: usize, key: &str, mistakes: &mut Mistakes) {
+        self.term(&term.to_string(), line, key, mistakes);
+    }
+
     fn term(&self, word: &str, line: usize, key: &str, mistakes: &mut Mistakes) -> Option<Term> {
         let Some((tag, value)) = word.split_once('=') else {
             let mend = if self.nodes.contains_key(word) {

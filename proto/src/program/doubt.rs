@@ -1,7 +1,6 @@
 //! What rules about ZMTP say where nobody knows yet, and where nobody ever will.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
@@ -88,7 +87,7 @@ fn doubt_counts_only_where_the_rule_hangs_on_it() {
     let elsewhere = [spoken.clone(), port(5555)];
     let rules = [(&elsewhere[..], Action::Drop), (&[], Action::Accept)];
     assert_eq!(judge(&rules, Recognised::Untold), (Outcome::Accept, false, false));
-    let here = vec![spoken, port(22)];
+    let here = [spoken, port(22)];
     for action in [Action::Drop, Action::Break, Action::Redirect("c".into())] {
         let rules = [(&here[..], action), (&[], Action::Accept)];
         assert_eq!(judge(&rules, Recognised::Untold), (Outcome::Drop, false, true));

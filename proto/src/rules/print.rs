@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::policy::{
     Capability, ForbidTarget, Limits, PacketTarget, Packets, Policy, Service, TagExpr, Target,
 };
+use crate::script::free_text;
 use crate::zmtp::SocketType;
 
 /// The flow rules that a policy stands for, one on each line: what forbids rule out, the raw rules as they are written,
@@ -20,7 +21,7 @@ pub fn policy_text(policy: &Policy) -> String {
         let matches = match &forbid.to {
             ForbidTarget::Everything(to) => from.nodes("to", to),
             ForbidTarget::Packets(target) => from.packets(target),
-            ForbidTarget::Service(name) => from.one(format!("zmq service {}", word(name))),
+            ForbidTarget::Service(name) => from.one(format!("zmq service {}", free_text(name))),
         };
         lines.push(matches.ends("drop", &forbid.id));
     }
@@ -35,7 +36,7 @@ pub fn policy_text(policy: &Policy) -> String {
         let Capability { sockets, topics, limits, .. } = capability;
         let permission = Permission { sockets, topics, limits };
         let rule = permission.rule(policy, capability.from.as_ref(), &capability.to, &capability.name);
-        lines.push(format!("cap {} id {}", word(&capability.name), at + 1));
+        lines.push(format!("cap {} id {}", free_text(&capability.name), at + 1));
         lines.extend(rule.map(|rule| format!("  {rule}")));
         lines.push(";".to_owned());
     }
@@ -60,9 +61,13 @@ impl Permission<'_> {
                 let service = policy.services.get(name)?;
                 let matches = matches
                     .nodes("to", &service.hosted_by)
-                    .one(format!("zmq service {}", word(name)))
+                    .one(format!("zmq service {}", free_text(name)))
                     .any(self.sockets.iter().map(|socket| format!("zmq socket {}", socket.name())))
-                    .any(self.topics_in(service)?.iter().map(|topic| format!("zmq topic {}", word(topic))));
+                    .any(
+                        self.topics_in(service)?
+                            .iter()
+                            .map(|topic| format!("zmq topic {}", free_text(topic))),
+                    );
                 let most = [self.limits.max_message, service.limits.max_message].into_iter().flatten().min();
                 let matches = match most {
                     Some(most) => matches.one(format!("zmq size 0-{most}")),
@@ -134,28 +139,14 @@ impl Matches {
     fn ends(self, action: &str, id: &str) -> String {
         let matches = self.0.join(" and ");
         let space = if matches.is_empty() { "" } else { " " };
-        format!("{action}{space}{matches} as {};", word(id))
+        format!("{action}{space}{matches} as {};", free_text(id))
     }
-}
-
-/// Free text as the language writes it: what could be taken for something else is `\xNN`.
-fn word(text: &str) -> String {
-    let mut word = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let is_plain = byte.is_ascii_graphic()
-            && !matches!(byte, b'\\' | b',' | b';' | b'(' | b')' | b'#' | b'@' | b'"' | b'$');
-        if is_plain {
-            word.push(char::from(byte));
-        } else {
-            word.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    word
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::script::{Dialect, Options, Script};
 
     const HEAD: &str = r#"default = "deny"
 rules = '''
@@ -257,11 +248,18 @@ max-ttl = "1h"
     }
 
     #[test]
-    fn text_that_would_read_as_something_else_is_escaped() {
-        for (text, written) in
-            [("temp.", "temp."), ("a b;c", "a\\x20b\\x3bc"), ("\"#", "\\x22\\x23"), ("ä", "\\xc3\\xa4")]
-        {
-            assert_eq!(word(text), written);
-        }
+    fn what_is_printed_compiles_also_where_names_are_words_of_the_language() {
+        let text = HEAD.replace(
+            "[service.command]",
+            "[[allow]]\nid = 'accept'\nfrom = 'role=hmi'\n\
+             to = 'telemetry'\ntopics = ['temp.\\ #;', 'v']\n[[allow]]\nid = 'or'\nfrom = 'role=hmi'\n\
+             to = 'command'\n[service.command]",
+        );
+        let policy = Policy::parse("p.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let printed = policy_text(&policy);
+        let script = Script::compile(&printed, &Options::new("p.rules", Dialect::Lockgate));
+        let script = script.unwrap_or_else(|mistakes| panic!("{printed}\n{mistakes:#?}"));
+        let names: Vec<&str> = script.rules.acts().map(|act| &*act.rule.id).collect();
+        assert_eq!(names, ["rules", "accept", "or"]);
     }
 }

@@ -160,7 +160,12 @@ impl<'t> Matches<'_, '_, '_, '_, 't> {
 
     /// Upstream takes what it cannot read behind an address for no bits, and finds an address anywhere in the word.
     fn bad_address(&mut self, value: Argument<'t>, keyword: &str) -> Option<Test> {
-        let mend = "write an address and its bits, as in  10.7.0.0/16  or  fd00::/8";
+        let is_bare = value.1.parse::<core::net::IpAddr>().is_ok();
+        let mend = match self.compiler.dialect() {
+            Dialect::ZeroTier if is_list(value.1) => NO_LISTS,
+            Dialect::ZeroTier if is_bare => "write its bits behind it, as in  10.7.0.1/32",
+            _ => "write an address and its bits, as in  10.7.0.0/16  or  fd00::/8",
+        };
         let problem = format!("{} cannot follow {keyword}", quoted(value.1));
         let address = value.1.split_once('/').map_or("", |(address, _)| address);
         // What upstream finds an address in has three dots or two colons.
@@ -203,9 +208,8 @@ impl<'t> Matches<'_, '_, '_, '_, 't> {
         if self.compiler.dialect() == Dialect::Lockgate && is_list(value.1) {
             return self.port_set(value, keyword);
         }
-        let read = ports(value.1);
-        let (first, last) =
-            read.or_else(|| self.garbage(value, keyword, "write a port or a range, as in  5000-5010"))?;
+        let mend = if is_list(value.1) { NO_LISTS } else { "write a port or a range, as in  5000-5010" };
+        let (first, last) = ports(value.1).or_else(|| self.garbage(value, keyword, mend))?;
         Some(if keyword == "sport" {
             Test::SourcePort(first, last)
         } else {
@@ -255,6 +259,7 @@ fn is_list(text: &str) -> bool {
     text == NONE || text.contains([',', '@'])
 }
 
+const NO_LISTS: &str = "write one: a list or a set is no word of ZeroTier's";
 /// A list of nothing.
 pub(super) const NONE: &str = "none";
 const NO_ETHERNET: &str =

@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::extensions::define_set;
-use super::names::{Named, Notes, defined};
+use super::names::{Named, Notes, Part, defined};
 use super::numbers::number;
 use super::rules::{Compiler, Macro};
 use super::tags::{Tags, define_tag};
@@ -38,6 +38,7 @@ pub(super) fn compile(text: &str, options: &Options<'_>) -> Result<Script, Vec<S
     let mut compiler = Compiler::new(notes, &tags, &sets, &macros);
     let mut spellings = Vec::new();
     let capabilities = define_capabilities(&found.capabilities, &mut compiler, &mut spellings);
+    compiler.notes.part = Part::Base;
     let rules = compiler.list(&base, None, &mut spellings);
     check_counts(&found, options.dialect, &mut compiler.notes);
     let warnings = compiler.notes.into_result()?;
@@ -136,11 +137,7 @@ fn find_leaks(nodes: &[Node<'_>], dialect: Dialect, notes: &mut Notes<'_>) {
                 let opener = before.filter(|word| matches!(word.text, "cap" | "macro"));
                 if let Some(opener) = opener {
                     (has_blocks, has_rules) = (true, false);
-                    let is_empty = !block
-                        .nodes
-                        .iter()
-                        .any(|node| matches!(node, Node::Word(word) if begins_rule(word, dialect)));
-                    early = (block.closed == Closed::Glued || is_empty).then_some(*opener);
+                    early = (block.closed == Closed::Glued).then_some(*opener);
                 }
             }
         }
@@ -210,7 +207,9 @@ fn define_capabilities<'n, 't>(
         if head.id.is_some_and(|id| !ids.insert(id)) {
             notes.refuse(word, "another capability has the same id", "give each its own");
         }
+        compiler.notes.part = Part::Capabilities;
         let rules = compiler.list(&head.rules, Some(capabilities.len()), spellings);
+        compiler.notes.part = Part::Definitions;
         let (name, id) = (Arc::from(name), head.id.unwrap_or_default());
         capabilities.push(Capability { name, id, is_default: head.is_default, rules });
     }

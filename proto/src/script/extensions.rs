@@ -20,6 +20,9 @@ use crate::prefix::Prefix;
 use crate::program::{NetSet, PortSet, Term, Test, ZmqTest, ZmtpTest};
 use crate::zmtp::SocketType;
 
+/// What stands in a set: prefixes, and ranges of ports.
+type Items = (Vec<Prefix>, Vec<(u16, u16)>);
+
 /// A named set.
 pub(super) enum Set {
     /// Of addresses.
@@ -41,37 +44,7 @@ pub(super) fn define_set(
         twice(word, notes);
         return;
     }
-    let (mut nets, mut ranges) = (Vec::new(), Vec::new());
-    for node in definition.body {
-        let Node::Word(word) = node else { continue };
-        for item in word.text.split(',').filter(|item| !item.is_empty()) {
-            let place = Word { text: item, ..*word };
-            if let Some(other) = item.strip_prefix('@') {
-                match sets.get(other) {
-                    Some(Set::Nets(prefixes, _)) => nets.extend_from_slice(prefixes),
-                    Some(Set::Ports(ports, _)) => ranges.extend_from_slice(ports),
-                    None => {
-                        let problem = format!("{} is no set defined before this one", quoted(other));
-                        notes.refuse(&place, problem, "define it before");
-                    }
-                }
-            } else if let Some(range) = ports(item) {
-                ranges.push(range);
-            } else {
-                match prefix(item) {
-                    Ok(prefix) => nets.push(prefix),
-                    Err(mend) => {
-                        notes.refuse(&place, format!("{} cannot be in a set", quoted(item)), mend);
-                    }
-                }
-            }
-            if nets.len() + ranges.len() > *room {
-                *room = 0;
-                notes.refuse(&place, "the sets have too many items, all together", "use wider ones");
-                return;
-            }
-        }
-    }
+    let Some((nets, ranges)) = read_items(definition.body, sets, room, notes) else { return };
     *room -= nets.len() + ranges.len();
     let set = match (nets.is_empty(), ranges.is_empty()) {
         (false, true) => Set::Nets(nets.clone(), Arc::new(NetSet::new(nets))),
@@ -83,6 +56,54 @@ pub(super) fn define_set(
         }
     };
     sets.insert(name, set);
+}
+
+/// What stands in a set; `None` where some of it is wrong, which is noted.
+fn read_items(
+    body: &[Node<'_>],
+    sets: &BTreeMap<String, Set>,
+    room: &mut usize,
+    notes: &mut Notes<'_>,
+) -> Option<Items> {
+    let mut is_right = true;
+    let (mut nets, mut ranges) = (Vec::new(), Vec::new());
+    let words = body.iter().filter_map(|node| if let Node::Word(word) = node { Some(word) } else { None });
+    let places = words.flat_map(|word| word.text.split(',').map(|text| Word { text, ..*word }));
+    for place in places.filter(|place| !place.text.is_empty()) {
+        let item = place.text;
+        let mend = match (item.strip_prefix('@').map(|other| sets.get(other)), ports(item)) {
+            (Some(Some(Set::Nets(prefixes, _))), _) => {
+                nets.extend_from_slice(prefixes);
+                None
+            }
+            (Some(Some(Set::Ports(more, _))), _) => {
+                ranges.extend_from_slice(more);
+                None
+            }
+            (Some(None), _) => Some("define that set before this one"),
+            (None, Some(range)) => {
+                ranges.push(range);
+                None
+            }
+            (None, None) => match prefix(item) {
+                Ok(prefix) => {
+                    nets.push(prefix);
+                    None
+                }
+                Err(mend) => Some(mend),
+            },
+        };
+        if let Some(mend) = mend {
+            notes.refuse(&place, format!("{} cannot be in a set", quoted(item)), mend);
+            is_right = false;
+        }
+        if nets.len() + ranges.len() > *room {
+            *room = 0;
+            notes.refuse(&place, "the sets have too many items, all together", "use wider ones");
+            return None;
+        }
+    }
+    is_right.then_some((nets, ranges))
 }
 
 /// A prefix of a list; where it is none, what to write.

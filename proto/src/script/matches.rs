@@ -74,7 +74,7 @@ impl<'c, 'v, 'o, 'n, 't> Matches<'c, 'v, 'o, 'n, 't> {
     /// Reads all of them into `draft`; whether they are right.
     pub(super) fn read(mut self, action: &Action, draft: &mut Draft) -> bool {
         while let Some(word) = self.next() {
-            if self.word(&word, draft).is_err() {
+            if self.compiler.notes.is_full() || self.word(&word, draft).is_err() {
                 return false;
             }
         }
@@ -247,8 +247,13 @@ impl<'c, 'v, 'o, 'n, 't> Matches<'c, 'v, 'o, 'n, 't> {
         let mend = if self.compiler.dialect() == Dialect::ZeroTier && is_ours(word.text) {
             FOREIGN.to_owned()
         } else if super::tokens::is_opener(word.text, self.compiler.dialect()) {
-            "end the rule before it with  ;  (an action without a match can only be the last rule of all)"
-                .to_owned()
+            let name = match self.compiler.dialect() {
+                Dialect::ZeroTier => "",
+                Dialect::Lockgate => ", unless it has a name:  as NAME",
+            };
+            format!(
+                "end the rule before it with  ;  (an action without a match can only be the last rule of all{name})"
+            )
         } else {
             match nearest(word.text, KEYWORDS.into_iter().chain(OUR_KEYWORDS)) {
                 Some(near) => format!("did you mean {}?", quoted(near)),

@@ -12,8 +12,12 @@ use crate::document::quoted;
 /// The mistakes and warnings so far.
 pub(super) struct Notes<'o> {
     pub(super) options: &'o Options<'o>,
-    mistakes: Vec<(Whose, ScriptMistake)>,
+    /// What is being compiled.
+    pub(super) part: Part,
+    mistakes: Vec<(Whose, Part, ScriptMistake)>,
     warnings: Vec<ScriptMistake>,
+    /// How often something was noted, what was known already too.
+    noted: usize,
 }
 
 /// Who refuses it.
@@ -25,9 +29,20 @@ enum Whose {
     Ours,
 }
 
+/// The parts of a script, in the order in which ZeroTier's compiler comes to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Tags, and the heads of capabilities and macros.
+    Definitions,
+    /// The rules of capabilities.
+    Capabilities,
+    /// The rules for everybody.
+    Base,
+}
+
 impl<'o> Notes<'o> {
     pub(super) const fn new(options: &'o Options<'o>) -> Self {
-        Self { options, mistakes: Vec::new(), warnings: Vec::new() }
+        Self { options, part: Part::Definitions, mistakes: Vec::new(), warnings: Vec::new(), noted: 0 }
     }
 
     /// A mistake that ZeroTier's compiler finds too.
@@ -51,10 +66,11 @@ impl<'o> Notes<'o> {
 
     fn note(&mut self, whose: Whose, word: &Word<'_>, problem: String, mend: String) {
         let mistake = self.at(word, problem, mend);
-        let is_known = self.mistakes.iter().any(|(_, known)| *known == mistake);
+        let is_known = self.mistakes.iter().any(|(.., known)| *known == mistake);
         if !self.is_full() && !is_known {
-            self.mistakes.push((whose, mistake));
+            self.mistakes.push((whose, self.part, mistake));
         }
+        self.noted += 1;
     }
 
     fn at(&self, word: &Word<'_>, problem: String, mend: String) -> ScriptMistake {
@@ -68,7 +84,7 @@ impl<'o> Notes<'o> {
 
     /// Whether nothing more need be looked at.
     pub(super) fn is_full(&self) -> bool {
-        self.mistakes.len() >= MOST_LOOKED_AT
+        self.noted >= MOST_LOOKED_AT
     }
 
     /// The warnings, or the mistakes where there are some.
@@ -77,11 +93,16 @@ impl<'o> Notes<'o> {
             self.warnings.sort_by_key(|warning| (warning.line, warning.column));
             return Ok(self.warnings);
         }
-        let is_upstreams = self.options.dialect == Dialect::ZeroTier;
-        self.mistakes
-            .sort_by_key(|(whose, mistake)| (is_upstreams.then_some(*whose), mistake.line, mistake.column));
+        let as_upstream = self.options.dialect == Dialect::ZeroTier;
+        // What upstream finds in rules it finds where they are included: those stay in the order in which they were found.
+        self.mistakes.sort_by_key(|(whose, part, mistake)| match (whose, part) {
+            _ if !as_upstream => (None, mistake.line, mistake.column),
+            (Whose::Upstreams, Part::Capabilities | Part::Base) => (Some((*whose, *part)), 0, 0),
+            (Whose::Upstreams, Part::Definitions) => (Some((*whose, *part)), mistake.line, mistake.column),
+            (Whose::Ours, _) => (Some((*whose, Part::Base)), mistake.line, mistake.column),
+        });
         self.mistakes.truncate(Script::MOST_MISTAKES);
-        Err(self.mistakes.into_iter().map(|(_, mistake)| mistake).collect())
+        Err(self.mistakes.into_iter().map(|(.., mistake)| mistake).collect())
     }
 }
 
@@ -117,7 +138,7 @@ pub(super) enum Named {
 
 /// What to write instead of a name that is not known.
 pub(super) fn did_you_mean<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> String {
-    match crate::document::nearest(text, known) {
+    match crate::document::nearest(text, known.into_iter().take(MOST_COMPARED)) {
         Some(near) => format!("did you mean {}?", quoted(near)),
         None => "define it".to_owned(),
     }
@@ -128,6 +149,8 @@ pub(super) fn is_reserved(text: &str) -> bool {
     OPENERS.contains(&text) || RESERVED.contains(&text)
 }
 
+/// So that a script of nothing but names and slips costs no more than its length.
+const MOST_COMPARED: usize = 1_000;
 /// More than are told of, so that those that upstream finds can come first.
 const MOST_LOOKED_AT: usize = 4 * Script::MOST_MISTAKES;
 

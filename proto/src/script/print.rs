@@ -36,7 +36,7 @@ impl fmt::Display for Script {
         for capability in &self.capabilities {
             write!(f, "cap {} id {}", capability.name, capability.id)?;
             f.write_str(if capability.is_default { " default\n" } else { "\n" })?;
-            write!(f, "{};\n", capability.rules)?;
+            writeln!(f, "{};", capability.rules)?;
         }
         self.rules.fmt(f)
     }

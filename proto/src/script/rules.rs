@@ -6,6 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::definitions::garbled;
 use super::extensions::Set;
@@ -80,22 +81,27 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
             (Dialect::ZeroTier, None) => MOST_OF_BASE,
             (Dialect::ZeroTier, Some(_)) => MOST_OF_CAPABILITY,
         };
-        if let (true, Some(Node::Word(first))) = (draft.entries.len() > most, nodes.first()) {
+        let first =
+            nodes.iter().find_map(|node| if let Node::Word(word) = node { Some(*word) } else { None });
+        let first = first.unwrap_or(Word { text: "", line: 1, column: 1, ends: false });
+        if draft.entries.len() > most {
             let problem = format!("there are more than {most} matches and actions in this list");
             let mend = if self.dialect() == Dialect::ZeroTier {
                 "use ranges and wider prefixes: ZeroTier's controller cuts off what is behind"
             } else {
                 "use sets"
             };
-            self.notes.ours(first, problem, mend);
+            self.notes.ours(&first, problem, mend);
         }
         let spelled = draft.spelled.into_iter();
         spellings.extend(spelled.map(|(entry, text)| Spelling { capability, entry, text }));
         if end.is_break() || draft.entries.len() > most {
             return List::default();
         }
-        // Mistakes were noted where the groups are read.
-        List::new(draft.entries).unwrap_or_default()
+        List::new(draft.entries).unwrap_or_else(|problem| {
+            self.notes.ours(&first, problem, "write several shorter rules");
+            List::default()
+        })
     }
 
     /// Reads rules one after another; breaks off where nothing behind can be of use.
@@ -170,6 +176,17 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
             self.notes.refuse(word, "\"include\" of what?", "write the name of a macro behind it");
             return Flow::Continue(());
         };
+        if depth == DEEPEST_MACRO {
+            let problem = format!("macros include each other more than {DEEPEST_MACRO} deep");
+            self.notes.refuse(call, problem, "a macro cannot include itself");
+            return Flow::Break(());
+        }
+        let Some((body, values)) = self.call(call) else { return Flow::Continue(()) };
+        self.read(body, &values, depth + 1, draft)
+    }
+
+    /// What `NAME(one,two)` stands for.
+    fn call(&mut self, call: &Word<'t>) -> Option<(&'n [&'n Node<'t>], Values<'t>)> {
         let (name, given) = match call.text.split_once('(') {
             None => (call.text, Some("")),
             Some((name, rest)) => (name, rest.strip_suffix(')')),
@@ -178,33 +195,27 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
         let Some(found) = macros.get(name) else {
             let mend = did_you_mean(name, macros.keys().map(String::as_str));
             self.notes.refuse(call, format!("{} is no macro", quoted(name)), mend);
-            return Flow::Continue(());
+            return None;
         };
-        if depth == DEEPEST_MACRO {
-            let problem = format!("macros include each other more than {DEEPEST_MACRO} deep");
-            self.notes.refuse(call, problem, "a macro cannot include itself");
-            return Flow::Break(());
-        }
         let given: Option<Vec<&str>> =
             given.map(|given| given.split(',').filter(|_| !given.is_empty()).collect());
         let Some(given) = given.filter(|given| given.iter().all(|value| !value.is_empty())) else {
             let problem = format!("{} is not how a macro is called", quoted(call.text));
-            self.notes.refuse(call, problem, "write  include NAME(one,two)  without spaces");
-            return Flow::Continue(());
+            self.notes.ours(call, problem, "write  include NAME(one,two)  without spaces");
+            return None;
         };
         let wanted = found.parameters.len();
-        if given.len() != wanted {
-            let problem = format!("{} takes {wanted} values, not {}", quoted(name), given.len());
-            let mend = "give as many as the macro has parameters";
-            if given.len() < wanted {
-                self.notes.refuse(call, problem, mend);
-            } else {
-                self.notes.ours(call, problem, mend);
+        let problem = || format!("{} takes {wanted} values, not {}", quoted(name), given.len());
+        let mend = "give as many as the macro has parameters";
+        match given.len().cmp(&wanted) {
+            Ordering::Less => self.notes.refuse(call, problem(), mend),
+            Ordering::Greater => self.notes.ours(call, problem(), mend),
+            Ordering::Equal => {
+                let values = found.parameters.iter().copied().zip(given).collect();
+                return Some((&found.body, values));
             }
-            return Flow::Continue(());
         }
-        let values = found.parameters.iter().copied().zip(given).collect();
-        self.read(&found.body, &values, depth + 1, draft)
+        None
     }
 
     /// Reads a rule behind its action.

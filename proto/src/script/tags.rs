@@ -115,6 +115,7 @@ pub(super) fn define_tag(definition: &Definition<'_, '_>, notes: &mut Notes<'_>)
         Node::Word(word) => Some(word),
         _ => None,
     });
+    let mut is_whole = true;
     while let Some(word) = nodes.next() {
         match word.text.to_lowercase().as_str() {
             "id" => {
@@ -135,9 +136,13 @@ pub(super) fn define_tag(definition: &Definition<'_, '_>, notes: &mut Notes<'_>)
             _ => {
                 let problem = format!("{} is nothing that a tag has", quoted(word.text));
                 notes.refuse(word, problem, "a tag has  id ,  default ,  flag  and  enum");
+                is_whole = false;
                 break;
             }
         }
+    }
+    if is_whole {
+        refuse_blocks(definition.body, notes);
     }
     if !draft.has_id {
         let problem = format!("{} has no id", quoted(word.text));
@@ -145,6 +150,16 @@ pub(super) fn define_tag(definition: &Definition<'_, '_>, notes: &mut Notes<'_>)
     }
     let default = draft.default.and_then(|word| draft.default_value(&word, notes));
     Some(Tag { name: name.into(), id: draft.id?, default, flags: draft.flags, enums: draft.enums })
+}
+
+/// A name that begins a block has swallowed what stands behind it.
+fn refuse_blocks(body: &[Node<'_>], notes: &mut Notes<'_>) {
+    for pair in body.windows(2) {
+        if let [Node::Word(opener), Node::Block(_)] = pair {
+            let problem = format!("{} begins a rule inside of a tag", quoted(opener.text));
+            notes.refuse(opener, problem, "choose another name, or end the tag with  ;  before it");
+        }
+    }
 }
 
 impl Draft<'_> {

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::flow_rules::{self, FlowRule};
 use super::scope::Scope;
 use super::universe::{Points, Question};
 use super::{Expected, Judged, Remedy, mutants, question};
@@ -12,7 +13,7 @@ use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 /// How far the tests reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// How many rules there are: allows, forbids, capabilities and raw flow rules.
+    /// How many rules there are: allows, capabilities, forbids, and flow rules that can decide a claim.
     pub rules: usize,
     /// What is missing, in the order of the file.
     pub gaps: Vec<Gap>,
@@ -61,6 +62,7 @@ pub fn cover(policy: &Policy, judged: &[Judged<'_>]) -> Coverage {
     survey.allows();
     survey.capabilities();
     survey.forbids();
+    survey.flow_rules();
     survey.gaps.sort();
     Coverage { rules: survey.rules, gaps: survey.gaps }
 }
@@ -125,8 +127,12 @@ impl<'p> Survey<'_, 'p> {
         if self.denied().any(|judged| is_near(&question(judged.test, judged.claim))) {
             return;
         }
-        let near =
-            self.asked.iter().find(|question| is_near(question) && !question.is_allowed(&self.compiled));
+        let fits = |question: &&Question<'_>| match &allow.to {
+            Target::Service(_) => Scope::of(&allow.to).has(&question.what),
+            Target::Packets(_) => matches!(question.what, What::Packets(_)),
+        };
+        let mut asked = self.asked.iter().filter(fits);
+        let near = asked.find(|question| !question.is_allowed(&self.compiled) && is_near(question));
         if let Some(remedy) = near.map(|question| Remedy::new(question, Expected::Deny)) {
             self.note(allow.line, &allow.id, Missing::NearMiss, Some(remedy));
         }
@@ -144,6 +150,28 @@ impl<'p> Survey<'_, 'p> {
             let found = asked.find(|question| !question.is_allowed(&self.compiled));
             let remedy = found.map(|question| Remedy::new(question, Expected::Deny));
             self.note(forbid.line, &forbid.id, Missing::Forbidden, remedy);
+        }
+    }
+
+    /// Asked for only where a claim can have one: flow rules also decide about what no claim can ask for.
+    fn flow_rules(&mut self) {
+        for FlowRule { rule, .. } in flow_rules::deciding(self.policy) {
+            let decides = |answer: &Answer| match answer {
+                Ok(by) => *by == rule,
+                Err(denial) => denial.nearest.as_ref() == Some(&rule),
+            };
+            if self.judged.iter().any(|judged| judged.holds() && decides(&judged.answer)) {
+                self.rules += 1;
+                continue;
+            }
+            let mut asked = self.asked.iter().map(|question| (question, question.ask(&self.compiled)));
+            let found = asked.find(|(_, answer)| decides(answer)).map(|(question, answer)| {
+                Remedy::new(question, if answer.is_ok() { Expected::Allow } else { Expected::Deny })
+            });
+            if found.is_some() {
+                self.rules += 1;
+                self.note(rule.line as usize, &rule.id, Missing::Decision, found);
+            }
         }
     }
 

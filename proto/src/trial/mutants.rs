@@ -34,6 +34,7 @@ pub(super) fn each(policy: &Policy, take: &mut dyn FnMut(Mutant)) {
     parts::mutate_services(&mut maker);
     parts::mutate_forbids(&mut maker);
     parts::mutate_capabilities(&mut maker);
+    parts::mutate_flow_rules(&mut maker);
 }
 
 /// `policy` as the mutants start from it: it means the same, and [`everybody`] has a name in it.
@@ -99,7 +100,7 @@ impl Maker<'_> {
         for (at, term) in terms.iter().enumerate() {
             if let [only] = terms {
                 self.make(format!("`{key}` is every node, not only {only}"), |policy| {
-                    edit(policy, everybody())
+                    edit(policy, everybody());
                 });
             } else {
                 let mut left = terms.to_vec();

@@ -1,13 +1,13 @@
 //! Which small slips in a policy its tests would notice.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{LazyCell, OnceCell};
 
 use super::mutants::{self, Mutant};
-use super::scope::Scope;
+use super::scope::{Key, Scope};
 use super::universe::{Points, Question};
 use super::{Expected, Remedy, questions_of_claims};
 use crate::policy::{NodeTags, Policy};
@@ -94,22 +94,29 @@ fn is_refused(policy: &Policy) -> bool {
 /// Questions, and the answers of the unchanged policy as far as somebody wanted to know them.
 struct Asked<'p> {
     rules: Rules,
-    questions: Vec<(Question<'p>, OnceCell<bool>)>,
+    /// The shortest first, wherever questions of several keys meet.
+    questions: BTreeMap<Key<'p>, Vec<(Question<'p>, OnceCell<bool>)>>,
 }
 
 impl<'p> Asked<'p> {
-    fn new(questions: Vec<Question<'p>>, rules: Rules) -> Self {
-        let questions = questions.into_iter().map(|question| (question, OnceCell::new()));
-        Self { rules, questions: questions.collect() }
+    fn new(all: Vec<Question<'p>>, rules: Rules) -> Self {
+        let mut questions: BTreeMap<Key<'p>, Vec<_>> = BTreeMap::new();
+        for question in all {
+            let key = Scope::key(&question.what);
+            questions.entry(key).or_default().push((question, OnceCell::new()));
+        }
+        Self { rules, questions }
     }
 
-    /// The first question in `scope` that other rules answer otherwise, and what the unchanged ones say.
+    /// The shortest question in `scope` that other rules answer otherwise, and what the unchanged ones say.
     fn differing(&self, scope: &Scope, rules: &Rules) -> Option<(&Question<'p>, Expected)> {
-        let mut asked = self.questions.iter().filter(|(question, _)| scope.has(&question.what));
         let before = |(question, answer): &(Question<'p>, OnceCell<bool>)| {
             *answer.get_or_init(|| question.is_allowed(&self.rules))
         };
-        let differing = asked.find(|asked| asked.0.is_allowed(rules) != before(asked))?;
+        let keys = self.questions.iter().filter(|(key, _)| scope.has_key(key));
+        let differing = keys
+            .filter_map(|(_, asked)| asked.iter().find(|asked| asked.0.is_allowed(rules) != before(asked)));
+        let differing = differing.min_by_key(|(question, _)| question.length())?;
         Some((&differing.0, if before(differing) { Expected::Allow } else { Expected::Deny }))
     }
 }

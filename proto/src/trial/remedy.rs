@@ -33,7 +33,7 @@ impl Remedy {
 
     /// All of them as lines for the policy file: one `[[test]]` for each node and what it holds.
     pub fn tests<'r>(remedies: impl IntoIterator<Item = &'r Self>) -> Vec<String> {
-        let mut tests: BTreeMap<(&str, &[String]), BTreeMap<Expected, BTreeSet<&str>>> = BTreeMap::new();
+        let mut tests: BTreeMap<(&str, &[String]), Claims<'_>> = BTreeMap::new();
         for remedy in remedies {
             let test = tests.entry((&remedy.from, &remedy.hold)).or_default();
             test.entry(remedy.expected).or_default().insert(&remedy.claim);
@@ -52,6 +52,9 @@ impl Remedy {
         lines
     }
 }
+
+/// The claims of one test, without doubles.
+type Claims<'r> = BTreeMap<Expected, BTreeSet<&'r str>>;
 
 fn toml_list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let texts: Vec<String> = texts.map(toml_text).collect();

@@ -30,14 +30,35 @@ impl Scope {
         }
     }
 
-    pub(super) fn has(&self, what: &What<'_>) -> bool {
-        match (self, what) {
-            (Self::Everything, _) | (Self::Icmp, What::Packets(PacketKind::Icmp)) => true,
-            (Self::Service(service), What::Service { name, .. }) => service == name,
-            (Self::Ports(ports), What::Packets(PacketKind::Tcp(port) | PacketKind::Udp(port))) => {
-                ports.contains(port)
-            }
+    /// A key by which questions are kept apart: those of one key are all in a scope or none of them is.
+    pub(super) fn key<'w>(what: &What<'w>) -> Key<'w> {
+        match what {
+            What::Service { name, .. } => Key::Service(name),
+            What::Packets(PacketKind::Tcp(port) | PacketKind::Udp(port)) => Key::Port(*port),
+            What::Packets(_) => Key::Other,
+        }
+    }
+
+    pub(super) fn has_key(&self, key: &Key<'_>) -> bool {
+        match (self, key) {
+            (Self::Everything, _) | (Self::Icmp, Key::Other) => true,
+            (Self::Service(service), Key::Service(name)) => service == name,
+            (Self::Ports(ports), Key::Port(port)) => ports.contains(port),
             _ => false,
         }
     }
+
+    pub(super) fn has(&self, what: &What<'_>) -> bool {
+        self.has_key(&Self::key(what))
+    }
+}
+
+/// See [`Scope::key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key<'w> {
+    Service(&'w str),
+    /// TCP and UDP.
+    Port(u16),
+    /// ICMP.
+    Other,
 }

@@ -10,8 +10,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::flow_rules;
 use super::scope::Scope;
 use crate::policy::{ForbidTarget, Packets, Policy, TagExpr, Target, Term};
+use crate::program::{Test, ZmqTest};
 use crate::rules::{Ask, Denial, PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
 
@@ -24,7 +26,13 @@ pub(super) struct Question<'p> {
     pub(super) hold: Vec<&'p str>,
 }
 
-impl Question<'_> {
+impl<'p> Question<'p> {
+    /// What shorter and plainer questions have less of.
+    pub(super) fn length(&self) -> (usize, usize, String, &'p str) {
+        let claim = self.claim();
+        (self.hold.len(), claim.len(), claim, self.from)
+    }
+
     pub(super) fn ask(&self, rules: &Rules) -> Result<RuleRef, Denial> {
         let Self { from, to, what, ref hold } = *self;
         rules.ask(&Ask { from, to, what, hold })
@@ -77,6 +85,9 @@ impl Points {
                 points.add_ports(&target.packets);
             }
         }
+        for test in flow_rules::tests(policy) {
+            points.add_test(test);
+        }
         for topics in points.topics.values_mut().filter(|topics| !topics.is_empty()) {
             let other =
                 OTHER_TOPICS.iter().find(|other| !topics.iter().any(|one| other.starts_with(one.as_str())));
@@ -96,6 +107,26 @@ impl Points {
     fn add_ports(&mut self, packets: &Packets) {
         if let Packets::Tcp(ports) | Packets::Udp(ports) = packets {
             self.add_range(*ports.start(), *ports.end());
+        }
+    }
+
+    /// What a flow rule asks.
+    fn add_test(&mut self, test: &Test) {
+        match test {
+            Test::DestinationPort(first, last) => self.add_range(*first, *last),
+            Test::DestinationPortIn(set) => {
+                for (first, last) in set.ranges() {
+                    self.add_range(*first, *last);
+                }
+            }
+            Test::Zmq(ZmqTest::Topic(topic)) => {
+                // One that is no text stands in no claim either.
+                let Ok(topic) = core::str::from_utf8(topic) else { return };
+                for topics in self.topics.values_mut().filter(|_| !topic.is_empty()) {
+                    topics.insert(topic.to_string());
+                }
+            }
+            _ => {}
         }
     }
 
@@ -130,25 +161,18 @@ impl Points {
 
     /// Every question between the nodes of `policy`, those with the shortest claims first.
     pub(super) fn questions<'p>(&'p self, policy: &'p Policy) -> Vec<Question<'p>> {
-        let nodes = representatives(policy);
-        let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
-        let mut questions = self.between(pairs, &self.asked());
-        questions.sort_by_cached_key(|question| {
-            let claim = question.claim();
-            (question.hold.len(), claim.len(), claim, question.from)
-        });
+        let mut questions = self.between(pairs(&kinds(policy)).into_iter(), &self.asked());
+        questions.sort_by_cached_key(Question::length);
         questions
     }
 
     /// What no claim can ask: about sockets, and about the nodes `strangers`, which are in `policy` for this.
     pub(super) fn unaskable<'p>(&'p self, policy: &'p Policy, strangers: &'p [String]) -> Vec<Question<'p>> {
-        let is_stranger = |node: &&str| strangers.iter().any(|stranger| stranger == node);
-        let nodes: Vec<&str> =
-            representatives(policy).into_iter().filter(|node| !is_stranger(node)).collect();
-        let pairs = nodes.iter().flat_map(|from| nodes.iter().map(|to| (*from, *to)));
-        let mut questions = self.between(pairs, &self.beyond_claims());
+        let is_stranger = |kind: &Kind<'p>| strangers.iter().any(|stranger| stranger == kind.one);
+        let kinds: Vec<Kind<'p>> = kinds(policy).into_iter().filter(|kind| !is_stranger(kind)).collect();
+        let mut questions = self.between(pairs(&kinds).into_iter(), &self.beyond_claims());
         let met = strangers.iter().flat_map(|stranger| {
-            nodes.iter().flat_map(move |node| [(stranger.as_str(), *node), (*node, stranger.as_str())])
+            kinds.iter().flat_map(move |kind| [(stranger.as_str(), kind.one), (kind.one, stranger.as_str())])
         });
         questions.extend(self.between(met, &self.asked()));
         questions
@@ -160,7 +184,7 @@ impl Points {
         asked: &[What<'p>],
     ) -> Vec<Question<'p>> {
         let mut questions = Vec::new();
-        for (from, to) in pairs.filter(|(from, to)| from != to) {
+        for (from, to) in pairs {
             for what in asked {
                 questions.push(Question { from, to, what: *what, hold: Vec::new() });
                 let held = self.capabilities.iter().filter(|(_, scope)| scope.has(what));
@@ -179,22 +203,37 @@ pub(super) fn shortened(topic: &str) -> Option<String> {
     (!shorter.is_empty()).then_some(shorter)
 }
 
-/// Two nodes of each kind that the rules can tell apart.
-fn representatives(policy: &Policy) -> Vec<&str> {
+/// Nodes that no rule can tell apart.
+struct Kind<'p> {
+    one: &'p str,
+    another: Option<&'p str>,
+}
+
+fn kinds(policy: &Policy) -> Vec<Kind<'_>> {
     let named = named(policy);
-    let mut seen: BTreeMap<_, u8> = BTreeMap::new();
-    let mut kept = Vec::new();
+    let mut kinds: BTreeMap<_, Kind<'_>> = BTreeMap::new();
     for (name, tags) in &policy.nodes {
         let name = name.as_str();
         let raw = policy.rules.as_ref().is_some_and(|rules| rules.text.contains(name));
         let own = (raw || named.contains(name)).then_some(name);
-        let count = seen.entry((tags, own)).or_default();
-        *count = count.saturating_add(1);
-        if *count <= 2 {
-            kept.push(name);
+        let kind = kinds.entry((tags, own)).or_insert(Kind { one: name, another: None });
+        if kind.one != name {
+            kind.another.get_or_insert(name);
         }
     }
-    kept
+    kinds.into_values().collect()
+}
+
+/// A pair of nodes for each pair of kinds, also of a kind with itself.
+fn pairs<'p>(kinds: &[Kind<'p>]) -> Vec<(&'p str, &'p str)> {
+    let mut pairs = Vec::new();
+    for (at, from) in kinds.iter().enumerate() {
+        for (other, to) in kinds.iter().enumerate() {
+            let to = if at == other { to.another } else { Some(to.one) };
+            pairs.extend(to.map(|to| (from.one, to)));
+        }
+    }
+    pairs
 }
 
 /// What every allow and capability lets reach.

@@ -14,7 +14,7 @@ use lockgate_tests::rig::{offer, one_service, uses};
 use super::{CLOSED, Hosts, OPEN, POLICY, Plan};
 
 /// What the product promises.
-const PROMISE: Duration = Duration::from_secs(1);
+pub(super) const PROMISE: Duration = Duration::from_secs(1);
 /// How long nothing may come after that.
 const SILENCE: Duration = Duration::from_secs(1);
 /// Of a stream, before and after.
@@ -24,12 +24,12 @@ const WEB_TOO: &str =
     "[[allow]]\nid = \"web-too\"\nfrom = \"role=edge\"\nto = \"role=centre tcp:8081\"\nwhy = \"the test\"\n";
 
 #[expect(clippy::disallowed_methods, reason = "the test times the second that the promise names")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
 /// When the stream last moved, once it has not for [`SILENCE`].
-fn end_of(flow: &Flow) -> Instant {
+pub(super) fn end_of(flow: &Flow) -> Instant {
     let (mut received, mut since) = (flow.received(), now());
     eventually("the stream has ended", SOON, || {
         let more = flow.received();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use lockgate_proto::analysis::{Class, Difference, Passes, diff};
+use lockgate_proto::analysis::{Class, Difference, LimitChange, Passes, diff, limits_changed};
 use lockgate_proto::policy::Policy;
 
 use super::super::reach::{report, table};
@@ -19,15 +19,16 @@ pub(super) fn run(options: &PolicyDiff, common: &Common) -> Result<(), Failure> 
     let (before, rules) = load(&options.before)?;
     let (after, new_rules) = load(&options.after)?;
     let differences = diff((&before, &rules), (&after, &new_rules));
+    let limits = limits_changed(&before, &after);
     if common.json {
-        print(json(&before, &after, &differences))?;
+        print(json(&before, &after, &differences, &limits))?;
     } else {
-        print(screen(&before, &after, &differences))?;
+        print(screen(&before, &after, &differences, &limits))?;
     }
-    if differences.is_empty() { Ok(()) } else { Err(Failure::Reported) }
+    if differences.is_empty() && limits.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }
 
-fn json(before: &Policy, after: &Policy, differences: &[Difference]) -> Value {
+fn json(before: &Policy, after: &Policy, differences: &[Difference], limits: &[LimitChange]) -> Value {
     let side = |which: fn(&Difference) -> &Passes| -> Vec<Value> {
         let some = differences.iter().filter(|difference| !which(difference).is_nothing());
         some.map(|difference| {
@@ -41,21 +42,30 @@ fn json(before: &Policy, after: &Policy, differences: &[Difference]) -> Value {
     json!({
         "before": before.file,
         "after": after.file,
-        "same": differences.is_empty(),
+        "same": differences.is_empty() && limits.is_empty(),
         "gained": side(|difference| &difference.gained),
         "lost": side(|difference| &difference.lost),
+        "limits": limits.iter()
+            .map(|change| json!({ "id": change.id, "before": change.before, "after": change.after }))
+            .collect::<Vec<_>>(),
     })
 }
 
-fn screen(before: &Policy, after: &Policy, differences: &[Difference]) -> String {
+fn screen(before: &Policy, after: &Policy, differences: &[Difference], limits: &[LimitChange]) -> String {
     let files = format!("{} → {}", before.file, after.file);
-    if differences.is_empty() {
+    if differences.is_empty() && limits.is_empty() {
         return format!("{files}: no difference in what passes");
     }
     let mut lines = vec![files, String::new(), "GAINED".to_owned()];
     lines.extend(side(differences, &after.file, |difference| &difference.gained));
     lines.extend([String::new(), "LOST".to_owned()]);
     lines.extend(side(differences, &before.file, |difference| &difference.lost));
+    if !limits.is_empty() {
+        lines.extend([String::new(), "LIMITS".to_owned()]);
+        lines.extend(
+            limits.iter().map(|change| format!("  {}: {} → {}", change.id, change.before, change.after)),
+        );
+    }
     lines.join("\n")
 }
 

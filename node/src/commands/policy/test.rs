@@ -87,7 +87,7 @@ fn lack(gap: &Gap) -> &'static str {
         }
         (Missing::NearMiss, _) => "no claim under `deny` fails by one of its conditions alone",
         (Missing::Forbidden, Some(_)) => "no claim under `deny` is what it forbids",
-        (Missing::Forbidden, None) => "there is nothing between these nodes that it forbids",
         (Missing::Decision, _) => "it decides no claim",
+        (Missing::Forbidden, None) => "there is nothing between these nodes that it forbids",
     }
 }

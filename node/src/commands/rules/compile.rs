@@ -1,7 +1,5 @@
 //! `rules compile`: a script to a flat program, or to JSON.
 
-use std::fmt::Write;
-
 use lockgate_proto::script::{Dialect, Options, Script, ScriptMistake};
 use serde_json::{Value, json};
 
@@ -26,8 +24,8 @@ pub(super) fn run(options: &RulesCompile, common: &Common) -> Result<(), Failure
         eprintln!("{}", complaint(&file, "warning", warning));
     }
     match options.format {
-        RulesFormat::Program if common.json => print(json!({ "ok": true, "program": program(&script) })),
-        RulesFormat::Program => print(program(&script).trim_end()),
+        RulesFormat::Program if common.json => print(json!({ "ok": true, "program": script.to_string() })),
+        RulesFormat::Program => print(script.to_string().trim_end()),
         RulesFormat::Zerotier => {
             let mut said = json::zerotier(&script).map_err(|line| {
                 Failure::failed(
@@ -70,33 +68,4 @@ fn as_json(mistake: &ScriptMistake) -> Value {
         "message": mistake.problem,
         "mend": mistake.mend,
     })
-}
-
-/// The whole program as a script that compiles to the same: tags, capabilities, rules.
-pub(super) fn program(script: &Script) -> String {
-    let mut text = String::new();
-    for tag in &script.tags {
-        let _ = write!(text, "tag {} id {}", tag.name, tag.id);
-        for (name, bits) in &tag.flags {
-            let bits: Vec<String> =
-                (0..32).filter(|bit| bits >> bit & 1 == 1).map(|bit| bit.to_string()).collect();
-            let _ = write!(text, " flag {} {name}", bits.join(","));
-        }
-        for (name, value) in &tag.enums {
-            let _ = write!(text, " enum {value} {name}");
-        }
-        if let Some(default) = tag.default {
-            let _ = write!(text, " default {default}");
-        }
-        text.push_str(";\n");
-    }
-    for capability in &script.capabilities {
-        let _ = writeln!(text, "cap {} id {}", capability.name, capability.id);
-        if capability.is_default {
-            text.push_str("default\n");
-        }
-        let _ = writeln!(text, "{}\n;", capability.rules);
-    }
-    let _ = write!(text, "{}", script.rules);
-    text
 }

@@ -162,6 +162,14 @@ impl Judging {
         self.flows.rules_changed(self.revision);
     }
 
+    /// Forgets the flows of a peer.
+    pub(super) fn forget_peer(&mut self, peer: PeerId) {
+        self.flows.forget_peer(peer.number());
+        if let Some(speakers) = &mut self.speakers {
+            speakers.forget_peer(peer.number());
+        }
+    }
+
     /// Whether the packet may pass, and which way.
     pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
         let said = self.each(one, load, between);
@@ -192,7 +200,12 @@ impl Judging {
             return Ok(Each::Open(Way::default()));
         };
         let (number, wants) = (one.peer.number(), between.pairs.wants());
-        // A recogniser has to hear everything.
+        // A recogniser has to hear everything; what it heard before a gap proves nothing.
+        if !wants.spoken
+            && let Some(speakers) = &mut self.speakers
+        {
+            speakers.forget(one.direction, number, &one.subject);
+        }
         if !wants.spoken
             && let Some(said) = self.verdicts.get(one.direction, number, &one.subject, self.revision)
         {
@@ -204,10 +217,20 @@ impl Judging {
             self.logged.note(&act.rule, &one.headers, one.now);
         }
         let said = conclude(pair, &facts, &judgement, between, one.direction);
-        if let (Some(staged), Some(enforced)) = (between.staged, decided(&said)) {
-            let staged = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
+        if let (Some(staged), Some(enforced)) = (between.staged, decided(&said).filter(|_| may_begin(&facts)))
+        {
             let enforced = judgement.by.map(|act| &act.rule).filter(|_| enforced);
+            let forth = staged.of(one.direction).and_then(|pair| pair.allows(&facts));
+            // Flow rules let answers pass by themselves; under the candidate they may follow from what they answer.
+            let back = || staged.of(one.direction.opposite())?.allows(&turned(&facts));
+            let staged = forth.or_else(|| enforced.and_then(|_| back()));
             compare(&mut self.dispute, (one.direction, Opening::by(&one.headers)), enforced, staged);
+        }
+        if said.is_err() && facts.tcp_flags & SYN_ACK == SYN {
+            // It opens nothing, so that there is nothing to hear.
+            if let Some(speakers) = &mut self.speakers {
+                speakers.forget(one.direction, number, &one.subject);
+            }
         }
         let said = said?;
         if judgement.steady && judgement.log.is_none() && said.is_simple() {
@@ -270,7 +293,8 @@ fn conclude(
     direction: Direction,
 ) -> Result<Each, No> {
     let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(direction, tee))));
-    let spoken = matches!(facts.spoken, Recognised::Zmtp { .. } | Recognised::Other);
+    // Whoever cannot be heard is reset too: it may begin again.
+    let spoken = facts.spoken != Recognised::Undecided;
     let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
     let rule = || judgement.by.map_or(No::Reason(why), |act| No::Rule(act.rule.clone(), why));
     let detour = match judgement.outcome {
@@ -294,6 +318,17 @@ fn decided(said: &Result<Each, No>) -> Option<bool> {
         Ok(Each::Passes(_) | Each::Begins(_)) => Some(true),
         Err(_) => Some(false),
     }
+}
+
+/// Whether something may begin with the packet: of TCP, only with a SYN that answers nothing.
+fn may_begin(facts: &Packet) -> bool {
+    facts.protocol != Some(TCP) || facts.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// The packet that it would be the answer to, as far as rules ask.
+fn turned(facts: &Packet) -> Packet {
+    let ports = facts.ports.map(|(source, destination)| (destination, source));
+    Packet { source: facts.destination, destination: facts.source, ports, ..*facts }
 }
 
 fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
@@ -343,9 +378,13 @@ fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p
 }
 
 const FIN: u16 = 0x01;
+const SYN: u16 = 0x02;
 const PSH: u16 = 0x08;
+const ACK: u16 = 0x10;
 const CWR: u16 = 0x80;
 /// Flows whose verdict is kept: a megabyte or so.
 const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.
 const SPEAKERS: usize = 4_096;
+
+const SYN_ACK: u16 = 0x12;

@@ -7,9 +7,11 @@ use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::now::Moment;
 use lockgate_proto::policy::Policy;
-use lockgate_proto::rules::PacketKind;
+use lockgate_proto::rules::{Change, PacketKind};
 
 use super::*;
+
+mod attacked;
 
 struct Counting(u8);
 
@@ -128,4 +130,121 @@ fn a_withdrawn_flow_is_told_as_it_was_opened_though_an_answer_comes_first() {
     assert!(told.reason.contains("the rule that let it through is gone"), "{}", told.reason);
     assert_eq!(gate.poll_denial(), None);
     assert_eq!(gate.denials().map(|denial| denial.count).collect::<Vec<_>>(), [2]);
+}
+
+/// [`POLICY`] without the rule that lets packets out, and with one for another port.
+fn candidate(generation: u64) -> Arc<Rules> {
+    let text = POLICY.replace("to = \"role=centre udp:7\"", "to = \"role=centre udp:8\"");
+    Arc::new(Rules::compile(&Policy::parse("candidate.toml", &text).unwrap(), generation))
+}
+
+fn differences(gate: &Gate) -> Vec<(String, Change, u64)> {
+    let all = gate.differences().expect("a candidate is staged").iter();
+    all.map(|one| (format!("{}>{} {}", one.from, one.to, one.object), one.change, one.count)).collect()
+}
+
+#[test]
+fn a_staged_candidate_is_asked_about_each_flow_once_and_decides_nothing() {
+    let [beta, _] = peers();
+    let mut gate = gate(beta);
+    let (question, answer) = (packet(OWN, THEIRS, [9, 7]), packet(THEIRS, OWN, [7, 9]));
+    let pass = |gate: &mut Gate| {
+        assert_eq!(gate.judge(Direction::Out, beta, Load::one(&question), NOW), Ok(Way::default()));
+        assert_eq!(gate.judge(Direction::In, beta, Load::one(&answer), NOW), Ok(Way::default()));
+    };
+    pass(&mut gate);
+    gate.stage(Some(candidate(2)));
+    // What had begun before is compared too.
+    pass(&mut gate);
+    pass(&mut gate);
+    let denied = ("alpha>beta udp:7".to_owned(), Change::Denied, 1);
+    assert_eq!(differences(&gate), std::slice::from_ref(&denied));
+    let other = packet(OWN, THEIRS, [9, 8]);
+    assert_eq!(gate.judge(Direction::Out, beta, Load::one(&other), NOW), Err(Discard::Denied));
+    let allowed = ("alpha>beta udp:8".to_owned(), Change::Allowed, 1);
+    assert_eq!(differences(&gate), [denied, allowed]);
+    let told = gate.poll_difference().unwrap();
+    assert_eq!((&*told.allowed_by.id, &*told.allowed_by.file), ("all", "policy.toml"));
+    assert!(told.denial.to_string().contains("candidate.toml:"), "{}", told.denial);
+    let told = gate.poll_difference().unwrap();
+    assert_eq!((&*told.allowed_by.id, &*told.allowed_by.file), ("all", "candidate.toml"));
+    assert!(told.denial.to_string().contains("policy.toml:"), "{}", told.denial);
+    gate.stage(None);
+    assert!(gate.differences().is_none());
+    pass(&mut gate);
+}
+
+#[test]
+fn a_candidate_that_means_the_same_differs_in_nothing() {
+    let [beta, _] = peers();
+    let mut gate = gate(beta);
+    gate.stage(Some(rules(2)));
+    for (direction, source, destination) in [(Direction::Out, OWN, THEIRS), (Direction::In, THEIRS, OWN)] {
+        for port in 0..20 {
+            let _ = gate.judge(direction, beta, Load::one(&packet(source, destination, [9, port])), NOW);
+        }
+    }
+    assert_eq!(differences(&gate), []);
+}
+
+#[test]
+fn flow_rules_are_compared_where_something_may_begin() {
+    let with = |script: &str, generation| {
+        let text = format!("rules = \"{script}\"\n{POLICY}");
+        Arc::new(Rules::compile(&Policy::parse("candidate.toml", &text).unwrap(), generation))
+    };
+    let (passes, drops) = ("accept dport 7;", "drop dport 7;");
+    let enforced = [(rules(1), true), (with(passes, 1), true), (with(drops, 1), false)];
+    for (case, (enforced, holds)) in enforced.into_iter().enumerate() {
+        for (script, says) in [(passes, true), (drops, false)] {
+            let [beta, _] = peers();
+            let mut gate = gate(beta);
+            gate.replace_rules(enforced.clone());
+            gate.stage(Some(with(script, 2)));
+            for _ in 0..3 {
+                let judged = gate.judge(Direction::Out, beta, Load::one(&packet(OWN, THEIRS, [9, 7])), NOW);
+                assert_eq!(judged.is_ok(), holds, "{case}: {script}");
+            }
+            let found = differences(&gate);
+            let change = if holds { Change::Denied } else { Change::Allowed };
+            assert_eq!(found.len(), usize::from(says != holds), "{case}, {script}: {found:?}");
+            assert!(found.iter().all(|(_, found, _)| *found == change), "{case}, {script}: {found:?}");
+        }
+    }
+}
+
+/// A TCP segment with no payload.
+fn segment(source: [u8; 4], destination: [u8; 4], ports: [u8; 2], flags: u8) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0];
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend([0, ports[0], 0, ports[1], 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 64, 0, 0, 0, 0]);
+    packet
+}
+
+#[test]
+fn answers_that_follow_from_what_the_candidate_lets_begin_are_no_difference() {
+    let [beta, _] = peers();
+    let policy = |text: &str, generation| {
+        Arc::new(Rules::compile(&Policy::parse("candidate.toml", text).unwrap(), generation))
+    };
+    let (syn, ack) = (0x02, 0x10);
+    let tcp = [
+        segment(OWN, THEIRS, [9, 7], syn),
+        segment(THEIRS, OWN, [7, 9], syn | ack),
+        segment(OWN, THEIRS, [9, 7], ack),
+        segment(THEIRS, OWN, [7, 9], ack),
+    ];
+    let udp = [packet(OWN, THEIRS, [9, 7]), packet(THEIRS, OWN, [7, 9])];
+    for (kind, packets) in [("tcp", &tcp[..]), ("udp", &udp[..])] {
+        let mut gate = gate(beta);
+        gate.replace_rules(policy(&format!("rules = \"accept ipprotocol {kind};\"\n{POLICY}"), 1));
+        let one_way =
+            POLICY.replace("centre udp:7", &format!("centre {kind}:7")).replace("edge udp:7", "edge udp:99");
+        gate.stage(Some(policy(&one_way, 2)));
+        for (packet, direction) in packets.iter().zip([Direction::Out, Direction::In].into_iter().cycle()) {
+            assert!(gate.judge(direction, beta, Load::one(packet), NOW).is_ok());
+        }
+        assert_eq!(differences(&gate), [], "{kind}");
+    }
 }

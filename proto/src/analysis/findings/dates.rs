@@ -18,7 +18,7 @@ pub(super) fn find(policy: &Policy, wall: Duration, list: &mut List<'_>) {
         list.note(FindingKind::Overdue, allow.line, "allow.review", problem, mend);
     }
     for grant in policy.grants.iter().filter(|grant| grant.until <= wall) {
-        let ago = duration_text(Duration::from_secs((wall - grant.until).as_secs()));
+        let ago = duration_text(roughly(wall - grant.until));
         let problem = format!("{} no longer holds {}: it ended {ago} ago", grant.node, grant.capability);
         list.note(
             FindingKind::Expired,
@@ -28,6 +28,12 @@ pub(super) fn find(policy: &Policy, wall: Duration, list: &mut List<'_>) {
             "remove the grant, or give it anew",
         );
     }
+}
+
+/// In the greatest unit of which it has at least two.
+fn roughly(time: Duration) -> Duration {
+    let unit = [86_400, 3600, 60].into_iter().find(|unit| time.as_secs() >= 2 * unit).unwrap_or(1);
+    Duration::from_secs(time.as_secs() / unit * unit)
 }
 
 const DAY: Duration = Duration::from_secs(86_400);

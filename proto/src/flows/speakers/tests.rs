@@ -130,6 +130,28 @@ impl Seen {
 }
 
 #[test]
+fn segments_may_come_in_fragments_once_nothing_depends_on_them() {
+    let mut speakers = Speakers::new(16, 7);
+    WIRE.open(&mut speakers, Out, 0).must_pass();
+    let watch = |speakers: &mut Speakers, flags| {
+        let subject = Subject { fragment: Fragment::First { id: 1, header: 20 }, ..WIRE.subject(Out, flags) };
+        speakers.watch(Out, 1, &subject, &[], at(0)).gap
+    };
+    for direction in [Out, In] {
+        assert!(watch(&mut speakers, ACK), "undecided");
+        WIRE.send(&mut speakers, direction, ACK, &greeting(b"SUB"), 0).must_pass();
+    }
+    assert!(watch(&mut speakers, ACK), "decided, but who heard it?");
+    for direction in [Out, In] {
+        let mut packet = WIRE.packet(direction, ACK, 1091, b"");
+        packet[28..32].copy_from_slice(&1091_u32.to_be_bytes());
+        speakers.watch(direction, 1, &WIRE.subject(direction, ACK), &packet, at(0)).must_pass();
+    }
+    assert!(!watch(&mut speakers, ACK));
+    assert!(watch(&mut speakers, SYN), "a new connection is another thing");
+}
+
+#[test]
 fn flows_are_forgotten_when_they_rest_or_end() {
     for (ends, life) in [
         (&[][..], 7_440_000),

@@ -4,6 +4,7 @@ use alloc::format;
 
 use super::{Maker, Scope, everybody};
 use crate::policy::{Allow, Policy, Target};
+use crate::trial::flow_rules;
 
 pub(super) fn mutate_services(maker: &mut Maker<'_>) {
     let policy = maker.policy;
@@ -70,4 +71,18 @@ fn give_to_everybody(policy: &mut Policy, at: usize) {
         why: None,
         review: None,
     });
+}
+
+pub(super) fn mutate_flow_rules(maker: &mut Maker<'_>) {
+    let policy = maker.policy;
+    for flow_rule in flow_rules::deciding(policy) {
+        maker.at(flow_rule.rule.line as usize, &*flow_rule.rule.id, Scope::Everything);
+        for (change, script) in flow_rule.slips(policy) {
+            maker.make(change, |policy| {
+                if let Some(raw) = &mut policy.rules {
+                    raw.script = script;
+                }
+            });
+        }
+    }
 }

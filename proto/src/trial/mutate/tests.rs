@@ -84,3 +84,25 @@ fn a_slip_that_a_forbid_refuses_cannot_come_about() {
     assert!(mutation.refused > 0, "{mutation:?}");
     assert!(!told(&mutation).iter().any(|told| told.contains("gw instead of role=hmi")));
 }
+
+/// A scope that were too narrow would call a survivor equivalent.
+#[test]
+fn a_slip_changes_nothing_outside_its_scope() {
+    let more = "[[allow]]\nid = 'ping'\nfrom = 'role=hmi'\nto = 'role=gw icmp'\n\
+                [[allow]]\nid = 'range'\nfrom = 'node=hist'\nto = 'role=gw udp:5000-5010'\n\
+                [service.command]\nhosted-by = 'role=gw'\nsocket = 'rep'\n\
+                [[allow]]\nid = 'orders'\nfrom = 'role=hmi site=north'\nto = 'command'\n\
+                [[forbid]]\nid = 'never'\nfrom = 'role=gw'\nto = 'role=historian'\n";
+    let policy = mutants::prepared(&policy(more));
+    let points = Points::of(&policy);
+    let asked = Asked::new(points.questions(&policy), Rules::compile(&policy, 1));
+    let mut tried = 0;
+    mutants::each(&policy, &mut |mutant| {
+        let rules = Rules::compile(&mutant.policy, 1);
+        let found =
+            |scope| asked.differing(scope, &rules).map(|(question, answer)| (question.length(), answer));
+        assert_eq!(found(&mutant.scope), found(&Scope::Everything), "{}: {}", mutant.rule, mutant.change);
+        tried += 1;
+    });
+    assert!(tried > 50, "{tried}");
+}

@@ -60,8 +60,8 @@ fn gap(gap: &Gap) -> Value {
     let missing = match gap.missing {
         Missing::Pass => "allow",
         Missing::NearMiss => "near-miss",
-        Missing::Forbidden => "forbidden",
         Missing::Decision => "decision",
+        Missing::Forbidden => "forbidden",
     };
     json!({ "line": gap.line, "rule": gap.rule, "missing": missing, "test": gap.remedy.as_ref().map(test) })
 }

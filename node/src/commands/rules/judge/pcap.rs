@@ -20,6 +20,8 @@ enum Link {
     Ethernet,
     /// LINUX_SLL.
     Cooked,
+    /// LINUX_SLL2: what newer captures on all interfaces are.
+    Cooked2,
 }
 
 /// One packet of a capture.
@@ -71,9 +73,10 @@ impl Capture {
             12 | 101 | 228 | 229 => Link::Bare,
             1 => Link::Ethernet,
             113 => Link::Cooked,
+            276 => Link::Cooked2,
             other => {
                 return Err(format!(
-                    "packets of link type {other}: only 1, 12, 101, 113, 228 and 229 are read"
+                    "packets of link type {other}: only 1, 12, 101, 113, 228, 229 and 276 are read"
                 ));
             }
         };
@@ -102,27 +105,27 @@ impl Capture {
     }
 
     fn unframe(&self, mut frame: Vec<u8>, size: usize) -> Framed {
-        let (mut at, direction) = match self.link {
+        let way =
+            |at: usize| frame.get(at).map(|way| if *way == SENT { Direction::Out } else { Direction::In });
+        let (mut kind_at, mut at, direction) = match self.link {
             Link::Bare => return packet(frame, size, None),
-            Link::Ethernet => (12, None),
-            // The first two bytes say whom it was for: 4 is what this host sent.
-            Link::Cooked => match frame.first_chunk() {
-                Some([0, 4]) => (14, Some(Direction::Out)),
-                _ => (14, Some(Direction::In)),
-            },
+            Link::Ethernet => (12, 14, None),
+            Link::Cooked => (14, 16, way(1)),
+            Link::Cooked2 => (0, 20, way(10)),
         };
-        let mut kind = frame.get(at..at + 2).map(|kind| [kind[0], kind[1]]);
-        while let Some([0x81, 0x00] | [0x88, 0xa8]) = kind {
-            at += 4;
-            kind = frame.get(at..at + 2).map(|kind| [kind[0], kind[1]]);
+        let kind = |at: usize| frame.get(at..at + 2).map(|kind| [kind[0], kind[1]]);
+        while self.link != Link::Cooked2 && matches!(kind(kind_at), Some([0x81, 0x00] | [0x88, 0xa8])) {
+            (kind_at, at) = (kind_at + 4, at + 4);
         }
-        match kind {
-            Some([0x08, 0x00] | [0x86, 0xdd]) => {
-                frame.drain(..at + 2);
-                packet(frame, size.saturating_sub(at + 2), direction)
+        match kind(kind_at) {
+            Some([0x08, 0x00] | [0x86, 0xdd]) if frame.len() >= at => {
+                frame.drain(..at);
+                packet(frame, size.saturating_sub(at), direction)
             }
-            Some([high, low]) => Framed::Other(format!("no IP packet: EtherType 0x{high:02x}{low:02x}")),
-            None => Framed::Other("no IP packet: shorter than its frame's header".to_owned()),
+            Some([high, low]) if frame.len() >= at => {
+                Framed::Other(format!("no IP packet: EtherType 0x{high:02x}{low:02x}"))
+            }
+            _ => Framed::Other("no IP packet: shorter than its frame's header".to_owned()),
         }
     }
 }
@@ -165,6 +168,8 @@ fn fill(from: &mut impl Read, into: &mut [u8]) -> Result<bool, String> {
 
 const CUT: &str = "the file ends in the middle of a packet";
 const NEXT_GENERATION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// In a cooked frame: what this host sent.
+const SENT: u8 = 4;
 /// tcpdump's own limit.
 const LONGEST: u32 = 262_144;
 
@@ -203,6 +208,7 @@ mod tests {
         let ethernet = [&[2; 12], &[8, 0][..], &udp()[..], &[0; 18]].concat();
         let tagged = [&[2; 12], &[0x81, 0, 0, 7, 8, 0][..], &udp()[..]].concat();
         let cooked = |way| [&[0, way, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0], &udp()[..]].concat();
+        let cooked2 = |way| [&[8, 0, 0, 0, 0, 0, 0, 2, 0, 1, way, 6], &[2; 8][..], &udp()[..]].concat();
         for (magic, is_big_endian) in
             [(0xa1b2_c3d4, true), (0xa1b2_c3d4, false), (0xa1b2_3c4d, true), (0xa1b2_3c4d, false)]
         {
@@ -215,6 +221,8 @@ mod tests {
                 (1, tagged.clone(), None),
                 (113, cooked(4), Some(Direction::Out)),
                 (113, cooked(0), Some(Direction::In)),
+                (276, cooked2(4), Some(Direction::Out)),
+                (276, cooked2(0), Some(Direction::In)),
             ] {
                 let file = capture(magic, is_big_endian, link, &[(&frame, frame.len() as u32)]);
                 assert!(is_capture(&file[..4]));
