@@ -14,7 +14,7 @@ mod lists;
 mod packet;
 mod pair;
 
-pub use ask::{Ask, What};
+pub use ask::{Ask, Between, What};
 pub use denial::Denial;
 pub use differences::{Change, Difference, Differences, Disputed, Says, Staged};
 pub use grant::{Grant, Passed};
@@ -40,9 +40,6 @@ use lists::{Lists, Raw, Said};
 
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
-
-mod print;
-pub use print::policy_text;
 
 /// What an application asks for when it connects.
 #[derive(Clone, Copy, Debug)]
@@ -297,6 +294,14 @@ impl Rules {
         self.grant(opening, service, answering).ok_or_else(|| self.closed(opening, service, tags))
     }
 
+    /// Whether the nodes and the service are known, and the one may host it: the cheap reasons for a denial.
+    fn may_use(&self, user: &str, host: &str, service: &str) -> bool {
+        let (Some(service), Some(tags)) = (self.services.get(service), self.nodes.get(host)) else {
+            return false;
+        };
+        self.nodes.contains_key(user) && service.hosted_by.matches(host, tags)
+    }
+
     /// What the lists leave open of a connection.
     fn grant(
         &self,
@@ -327,11 +332,13 @@ impl Rules {
         }
     }
 
-    /// Two nodes of the policy, seen from one of them.
+    /// Two nodes of the policy, seen from one of them. What a rule has sent to this node by a detour comes on another way
+    /// ([`Rules::admits_detour`]): what comes straight is judged as nobody's, or being named as an observer would let in everything
+    /// that is to be observed.
     fn parties<'r>(&'r self, direction: Direction, from: &'r str, to: &'r str) -> Option<Parties<'r>> {
         Some(Parties {
             direction,
-            own: if direction == Direction::Out { from } else { to },
+            own: "",
             source: from,
             destination: to,
             source_tags: self.nodes.get(from)?,
@@ -384,6 +391,8 @@ impl Rules {
 
 #[cfg(test)]
 mod packet_tests;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

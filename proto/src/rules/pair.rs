@@ -41,6 +41,14 @@ impl Pair {
         self.lists.each(&self.parties(), &Subject::Packet(*packet))
     }
 
+    /// The rule by which this packet passes where it belongs to no flow: all the lists together.
+    pub fn passes(&self, packet: &Packet) -> Option<&RuleRef> {
+        match self.lists.judge(&self.parties(), &Subject::Packet(*packet)) {
+            Said::Passes(act) => Some(&act.rule),
+            Said::Denied(_) | Said::NoRule => None,
+        }
+    }
+
     /// The rule by which a flow may begin with this packet, or go on that began so: of the flow rules or of the others.
     pub fn allows(&self, packet: &Packet) -> Option<&RuleRef> {
         match self.each(packet) {
@@ -80,7 +88,8 @@ impl Pair {
     fn parties(&self) -> Parties<'_> {
         Parties {
             direction: self.direction,
-            own: if self.direction == Direction::Out { &self.source } else { &self.destination },
+            // As for `Rules::parties`.
+            own: "",
             source: &self.source,
             destination: &self.destination,
             source_tags: &self.tags,

@@ -11,6 +11,7 @@ use lockgate_proto::rules::{Change, PacketKind};
 
 use super::*;
 
+mod attacked;
 mod state;
 
 struct Counting(u8);
