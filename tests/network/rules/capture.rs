@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::{Arc, Mutex};
 
 use lockgate_tests::network::{Lab, SOON, unique_name, within};
 use lockgate_tests::rig::lockgate_command;
+use serde_json::Value;
 
 use super::{Host, TUN};
 
@@ -96,6 +98,41 @@ impl Drop for Capture {
     }
 }
 
+/// `lockgate observe --json`.
+pub(super) struct Lines {
+    child: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Lines {
+    /// Begins, at some moment after this.
+    pub(super) fn start(host: &Host) -> Self {
+        let (child, stdout) = observe(host, &["--json"]);
+        let lines: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let seen = Arc::clone(&lines);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line).expect("a line of JSON");
+                seen.lock().expect("nobody panics with it").push(value);
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// What has come so far of packets of this length.
+    pub(super) fn of_length(&self, length: usize) -> Vec<Value> {
+        let lines = self.lines.lock().expect("nobody panics with it");
+        lines.iter().filter(|line| line["length"] == length).cloned().collect()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// `lockgate observe`.
 pub(super) struct Observer {
     child: Child,
@@ -106,19 +143,11 @@ pub(super) struct Observer {
 impl Observer {
     /// Begins; copies that come after this are seen, up to so many.
     pub(super) fn start(host: &Host, count: usize) -> Self {
-        let mut observer = Self::spawn(host, &["--count", &count.to_string()]);
+        let (child, mut stdout) = observe(host, &["--count", &count.to_string()]);
         // The header is written once the node has let it look.
-        observer.seen = vec![0; HEADER];
-        observer.stdout.read_exact(&mut observer.seen).expect("the header of a pcap stream");
-        observer
-    }
-
-    fn spawn(host: &Host, arguments: &[&str]) -> Self {
-        let mut command: Command = lockgate_command();
-        command.arg("observe").args(arguments).arg("-c").arg(&host.config).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("lockgate runs");
-        let stdout = child.stdout.take().expect("piped above");
-        Self { child, stdout, seen: Vec::new() }
+        let mut seen = vec![0; HEADER];
+        stdout.read_exact(&mut seen).expect("the header of a pcap stream");
+        Self { child, stdout, seen }
     }
 
     /// What it has seen, once it was enough.
@@ -134,4 +163,12 @@ impl Drop for Observer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn observe(host: &Host, arguments: &[&str]) -> (Child, ChildStdout) {
+    let mut command = lockgate_command();
+    command.arg("observe").args(arguments).arg("-c").arg(&host.config).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("lockgate runs");
+    let stdout = child.stdout.take().expect("piped above");
+    (child, stdout)
 }

@@ -7,8 +7,9 @@
 
 use lockgate_tests::network::{Echo, Flow, Lab, SOON, dial, eventually};
 use lockgate_tests::rig::put;
+use serde_json::Value;
 
-use super::capture::{Capture, Captured, Observer};
+use super::capture::{Capture, Captured, Lines, Observer};
 use super::{IN_VAIN, Net, Role};
 
 const REST: &str = "[tags]\nrole = [\"edge\", \"centre\", \"watcher\"]\n[nodes]\n\
@@ -82,18 +83,30 @@ fn both_ends_send_what_is_watched_and_say_how_they_judged_it() {
     let roles = ["alpha", "beta", "gamma"].map(|name| Role { tun: name != "gamma", ..Role::named(name) });
     let net = Net::start(&lab, roles, &policy(RULES));
     let [alpha, beta, gamma] = &net.hosts;
-    let observer = Observer::start(gamma, 2 * SIZES.len());
+    let lines = Lines::start(gamma);
     let _listener = Echo::start_at(&beta.namespace, beta.at(7002));
     let socket = dial(&alpha.namespace, beta.at(7002), IN_VAIN);
+    let send = |size| socket.send(&payload(size)).expect("sent");
+    eventually("the node lets it look", SOON, || {
+        send(0);
+        (!lines.of_length(28).is_empty()).then_some(())
+    });
     for size in SIZES {
-        socket.send(&payload(size)).expect("sent");
-    }
-    let mut seen = observer.packets();
-    seen.sort();
-    for (copies, size) in seen.chunks(2).zip(SIZES) {
-        assert_eq!(copies[0], copies[1], "one of each end");
-        assert_eq!(copies[0].length, 28 + size);
-        assert_eq!(copies[0].payload(), &payload(size)[..size.min(1000 - 28)], "{size} bytes");
+        send(size);
+        let copies = eventually("a copy of each end", SOON, || {
+            Some(lines.of_length(28 + size)).filter(|copies| copies.len() >= 2)
+        });
+        let said = |copy: &Value| ["from", "judged", "kind"].map(|key| copy[key].as_str().map(str::to_owned));
+        let mut by: Vec<_> = copies.iter().map(said).collect();
+        by.sort();
+        let wanted = [["alpha", "out", "watch"], ["beta", "in", "watch"]];
+        assert_eq!(by, wanted.map(|by| by.map(|word| Some(word.to_owned()))), "{size} bytes");
+        let first: String =
+            payload(size)[..size.min(1000 - 28)].iter().map(|byte| format!("{byte:02x}")).collect();
+        for copy in copies {
+            let bytes = copy["bytes"].as_str().expect("in hexadecimal");
+            assert_eq!(bytes[2 * 28..], first, "{size} bytes");
+        }
     }
     net.assert_no_errors();
 }
