@@ -222,9 +222,7 @@ fn an_icmp_error_is_established_where_its_flow_is() {
 #[test]
 fn a_forbid_holds_for_answers_that_flow_rules_would_let_pass() {
     let forbid = "[[forbid]]\nid = \"never\"\nfrom = \"node=beta\"\nto = \"node=alpha\"\n";
-    for rules in
-        ["accept;", "accept established;\naccept dport 7;", "redirect gamma;", "tee -1 gamma;\naccept;"]
-    {
+    for rules in ["accept;", "accept dport 7 or sport 7;", "redirect gamma;", "tee -1 gamma;\naccept;"] {
         let mut gate = Attacked::by(policy(rules, forbid));
         assert_eq!(gate.goes(&v4(OUT, 17, WHOLE, &udp(9, 7))), Ok(()), "{rules}");
         for _ in 0..2 {
@@ -233,6 +231,13 @@ fn a_forbid_holds_for_answers_that_flow_rules_would_let_pass() {
             assert_eq!(gate.comes(&v4(IN, 17, (1, 2), &udp(7, 9))), DENIED, "{rules}");
         }
     }
+    // An answer in a flow begins nothing: as with an [[allow]].
+    let mut gate = Attacked::by(policy("accept established;\naccept dport 7;", forbid));
+    assert_eq!(gate.comes(&v4(IN, 17, WHOLE, &udp(7, 9))), DENIED);
+    assert_eq!(gate.comes(&v4(IN, 17, WHOLE, &udp(9, 7))), DENIED);
+    assert_eq!(gate.goes(&v4(OUT, 17, WHOLE, &udp(9, 7))), Ok(()));
+    assert_eq!(gate.comes(&v4(IN, 17, WHOLE, &udp(7, 9))), Ok(()));
+    assert_eq!(gate.comes(&v4(IN, 17, WHOLE, &udp(9, 7))), DENIED);
 }
 
 #[test]
