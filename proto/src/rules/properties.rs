@@ -5,6 +5,7 @@
 
 mod obvious;
 mod policies;
+mod scripts;
 
 use alloc::format;
 use alloc::string::{String, ToString};

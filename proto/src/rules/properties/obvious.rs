@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::policies::{Asks, Does, Drawn, RawMatch, RawRule};
+use super::policies::Drawn;
+use super::scripts::{Asks, Does, RawMatch, RawRule};
 use super::*;
 use crate::policy::{Capability, Forbid, ForbidTarget, Packets, Service};
 
