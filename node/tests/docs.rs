@@ -7,7 +7,7 @@ use lockgate::config::Config;
 use lockgate_proto::discard::Discard;
 use lockgate_proto::document::Mistake;
 use lockgate_proto::policy::Policy;
-use lockgate_proto::script::{Dialect, Options, Script};
+use lockgate_proto::script::{DIVERGENCES, Dialect, Options, Script};
 
 /// What stands before an example of lockgate.toml that has no `[node]`.
 const NODE: &str = r#"[node]
@@ -71,15 +71,17 @@ fn every_example_of_a_configuration_is_valid() {
 
 #[test]
 fn every_example_of_a_policy_is_valid() {
-    let text = document("policy.md");
-    let examples = examples(&text);
-    for example in &examples {
-        let head = if example.contains("default =") { "" } else { POLICY };
-        let read = Policy::parse("docs/policy.md", &format!("{head}{example}"));
-        let policy = read.unwrap_or_else(|mistakes| panic!("{example}\n{mistakes:#?}"));
-        assert_eq!(policy.warnings, Vec::new(), "{example}");
+    for (name, least) in [("policy.md", 9), ("rules.md", 1)] {
+        let text = document(name);
+        let examples = examples(&text);
+        for example in &examples {
+            let head = if example.contains("default =") { "" } else { POLICY };
+            let read = Policy::parse(name, &format!("{head}{example}"));
+            let policy = read.unwrap_or_else(|mistakes| panic!("{example}\n{mistakes:#?}"));
+            assert_eq!(policy.warnings, Vec::new(), "{example}");
+        }
+        assert!(examples.len() >= least, "{name}: an example for each section: {}", examples.len());
     }
-    assert!(examples.len() >= 3, "an example for each section: {}", examples.len());
 }
 
 #[test]
@@ -98,13 +100,34 @@ fn what_the_readme_adds_for_packets_is_valid() {
 
 #[test]
 fn every_example_of_flow_rules_compiles() {
-    let text = document("policy.md");
+    let text = document("rules.md");
     let examples = blocks(&text, "rules");
     for example in &examples {
-        let compiled = Script::compile(example, &Options::new("policy.md", Dialect::Lockgate));
-        assert!(compiled.is_ok(), "{example}\n{compiled:#?}");
+        let compiled = Script::compile(example, &Options::new("rules.md", Dialect::Lockgate));
+        let script = compiled.unwrap_or_else(|mistakes| panic!("{example}\n{mistakes:#?}"));
+        assert_eq!(script.warnings, Vec::new(), "{example}");
     }
-    assert!(!examples.is_empty(), "docs/policy.md shows no flow rules: the test is blind");
+    assert!(examples.len() >= 6, "docs/rules.md shows few flow rules: is the test blind?");
+}
+
+#[test]
+fn what_is_refused_is_described_with_examples_that_are_refused() {
+    let text = document("rules.md");
+    for (_, reason) in DIVERGENCES {
+        assert!(text.contains(&format!("| {reason} |\n")), "docs/rules.md does not say: {reason}");
+    }
+    let (_, table) = text.split_once("| for example | why |\n").expect("the table of what is refused");
+    let rows = table.lines().take_while(|line| line.starts_with('|')).filter(|row| row.starts_with("| `"));
+    let mut seen = 0;
+    for row in rows {
+        let example = row.split('`').nth(1).expect("an example");
+        for dialect in [Dialect::ZeroTier, Dialect::Lockgate] {
+            let compiled = Script::compile(example, &Options::new("rules.md", dialect));
+            assert!(compiled.is_err(), "{dialect:?} takes  {example}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen} examples of what is refused");
 }
 
 #[test]
