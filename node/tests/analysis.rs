@@ -297,3 +297,52 @@ fn the_policy_is_the_one_of_the_configuration_unless_it_is_named() {
     let (code, _, wrong) = run_in(dir.path(), &["reach", "-c", "none.toml"]);
     assert!(code == 1 && wrong.contains("none.toml") && wrong.contains("lockgate init"), "{wrong}");
 }
+
+/// A moment as TOML writes it.
+fn moment(when: &str) -> String {
+    let output =
+        Command::new("date").args(["-u", "-d", when, "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date runs");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+#[test]
+fn a_capability_counts_while_it_is_granted() {
+    let granted = |from: &str, until: &str| {
+        let (from, until) = (moment(from), moment(until));
+        format!(
+            "{POLICY}[capability.fix]\nto = \"role=gw tcp:443\"\nmax-ttl = \"4h\"\n\
+             [[grant]]\ncapability = \"fix\"\nnode = \"h2\"\nfrom = {from}\nuntil = {until}\n"
+        )
+    };
+    let (now, over) = (granted("-1 hour", "+1 hour"), granted("-3 hours", "-90 minutes"));
+    let files = [("now.toml", now.as_str()), ("over.toml", over.as_str())];
+    let explain =
+        |policy: &str, who: &str| run(&files, &["explain", "--policy", policy, who, "g1", "tcp:443"]);
+    let (code, said, _) = explain("now.toml", "h2");
+    assert!(
+        code == 0
+            && said.contains(" rule     capability.fix (now.toml:29): a capability to role=gw tcp:443\n"),
+        "{said}"
+    );
+    for (policy, who) in [("over.toml", "h2"), ("now.toml", "h1")] {
+        let (code, said, _) = explain(policy, who);
+        let mend = format!(" to allow grant {who} the capability fix (line 29)\n");
+        assert!(code == 1 && said.contains(&mend), "{said}");
+    }
+    let (code, said, _) = run(&files, &["policy", "diff", "over.toml", "now.toml"]);
+    assert!(code == 1 && said.contains("  role=gw (g1)  tcp 443  capability.fix (line 29)\n"), "{said}");
+    let (code, said, _) = run(&files, &["policy", "check", "over.toml"]);
+    assert!(code == 1 && said.contains("h2 no longer holds fix: it ended 90min ago"), "{said}");
+}
+
+#[test]
+fn flow_rules_count_in_the_matrix_and_name_the_nodes_that_they_single_out() {
+    let rules = "rules = '''\ndrop ztsrc h1 and ipprotocol tcp and dport 8010-8019;\n'''\n";
+    let policy = POLICY.replace("[tags]", &format!("{rules}[tags]"));
+    let (code, said, wrong) = run(&[("p.toml", &policy)], &["reach", "--policy", "p.toml"]);
+    assert_eq!(code, 0, "{wrong}");
+    assert!(said.contains("  role=hmi    tcp 8000-8009, 8020-8080  web (line 28)\n"), "{said}");
+    let (code, said, _) =
+        run(&[("p.toml", &policy)], &["explain", "--policy", "p.toml", "h1", "m1/tcp:8015"]);
+    assert!(code == 1 && said.contains("rules (p.toml:3)"), "{said}");
+}

@@ -148,10 +148,11 @@ fn compile_prints_the_policy_as_flow_rules() {
     let dir = folder("");
     let (code, out, _) = lockgate(dir.path(), &["policy", "compile", "policy.toml"]);
     assert_eq!(code, Some(0));
-    assert_eq!(out, "accept from role=hmi and to role=gw and ipprotocol tcp and dport 22 as ssh;\n");
+    let rule = "accept from role=hmi and to role=gw and ipprotocol 6 and dport 22 as ssh;\n";
+    assert_eq!(out, format!("# packets: what may begin a flow\n{rule}"));
     let (_, json, _) = lockgate(dir.path(), &["policy", "compile", "--json", "policy.toml"]);
     let json: Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["rules"].as_str(), Some(out.as_str()));
+    assert_eq!(json["lists"][0]["rules"].as_str(), Some(rule));
 }
 
 #[test]

@@ -113,15 +113,25 @@ impl Flows {
         now: Now,
         ask: impl FnOnce(&Question) -> Answer,
     ) -> Verdict {
-        let packet = Packet { direction, peer, subject, now: millis(now) };
-        let verdict = match subject.fragment {
-            Fragment::Whole => self.judge_whole(&packet, ask),
+        self.judge_packet(&Packet { direction, peer, subject, now: millis(now), admitted: false }, ask)
+    }
+
+    /// A packet that the rules let pass by itself: what follows from it may pass too, if the verdict is that it may. That another
+    /// packet like it was denied just now counts for nothing.
+    pub fn admit(&mut self, direction: Direction, peer: u32, subject: &Subject, now: Now) -> Verdict {
+        let packet = Packet { direction, peer, subject, now: millis(now), admitted: true };
+        self.judge_packet(&packet, |_| Answer::Allow)
+    }
+
+    fn judge_packet(&mut self, packet: &Packet<'_>, ask: impl FnOnce(&Question) -> Answer) -> Verdict {
+        let verdict = match packet.subject.fragment {
+            Fragment::Whole => self.judge_whole(packet, ask),
             Fragment::First { id, header } => {
-                let verdict = self.judge_whole(&packet, ask);
-                self.note_first(&packet, id, header, verdict);
+                let verdict = self.judge_whole(packet, ask);
+                self.note_first(packet, id, header, verdict);
                 verdict
             }
-            Fragment::Later { id, offset } => self.judge_later(&packet, id, offset),
+            Fragment::Later { id, offset } => self.judge_later(packet, id, offset),
         };
         self.counters.denied += u64::from(!verdict.passes());
         verdict
@@ -165,7 +175,7 @@ impl Flows {
     }
 
     fn judge_whole(&mut self, packet: &Packet<'_>, ask: impl FnOnce(&Question) -> Answer) -> Verdict {
-        let Packet { direction, peer, subject, now } = *packet;
+        let Packet { direction, peer, subject, now, .. } = *packet;
         if let Transport::Icmp { kind, quoted, .. } = subject.transport
             && key::is_error(key::is_v6(subject.source), kind)
         {
@@ -234,7 +244,8 @@ impl Flows {
         }
         let question = packet.question();
         let denial = Key::denial(&question, Refusal::Rules as u8);
-        if denial.is_some_and(|key| self.denials.holds(&key, self.generation, packet.now)) {
+        if !packet.admitted && denial.is_some_and(|key| self.denials.holds(&key, self.generation, packet.now))
+        {
             return Verdict::Deny(Refusal::Rules, News::Repeated);
         }
         if ask(&question) == Answer::Deny {
@@ -303,6 +314,8 @@ struct Packet<'a> {
     peer: u32,
     subject: &'a Subject,
     now: u64,
+    /// Whether the rules let it pass by itself.
+    admitted: bool,
 }
 
 impl Packet<'_> {

@@ -7,6 +7,7 @@
 //! The meaning of every entry that ZeroTier has too is ZeroTier's (commit 36b4659f77bc of its sources), for what an IP
 //! tunnel can carry and with tags that are always known on both sides.
 
+mod ask;
 #[cfg(test)]
 mod doubt;
 mod facts;
@@ -15,8 +16,6 @@ mod judge;
 mod may;
 mod sets;
 mod subject;
-#[cfg(test)]
-mod tests;
 mod who;
 
 pub use facts::packet_facts;

@@ -14,7 +14,7 @@ mod lists;
 mod packet;
 mod pair;
 
-pub use ask::{Ask, What};
+pub use ask::{Ask, Between, What};
 pub use denial::Denial;
 pub use differences::{Change, Difference, Differences, Disputed, Says, Staged};
 pub use grant::{Grant, Passed};
@@ -40,9 +40,6 @@ use lists::{Lists, Raw, Said};
 
 pub use crate::policy::Rate;
 pub use crate::program::RuleRef;
-
-mod print;
-pub use print::policy_text;
 
 /// What an application asks for when it connects.
 #[derive(Clone, Copy, Debug)]
@@ -295,6 +292,14 @@ impl Rules {
             return Err(wrong_socket(opening, service));
         }
         self.grant(opening, service, answering).ok_or_else(|| self.closed(opening, service, tags))
+    }
+
+    /// Whether the nodes and the service are known, and the one may host it: the cheap reasons for a denial.
+    fn may_use(&self, user: &str, host: &str, service: &str) -> bool {
+        let (Some(service), Some(tags)) = (self.services.get(service), self.nodes.get(host)) else {
+            return false;
+        };
+        self.nodes.contains_key(user) && service.hosted_by.matches(host, tags)
     }
 
     /// What the lists leave open of a connection.

@@ -36,6 +36,7 @@ mod nat;
 mod node;
 mod rekey;
 mod roaming;
+mod rules;
 mod torture;
 mod wg;
 mod wg_quick;

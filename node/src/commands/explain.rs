@@ -13,7 +13,7 @@ use crate::cli::policy::Explain;
 
 /// Prints the answer; allowed is exit code 0, denied is 1, a name that the policy does not have is 2.
 pub(super) fn run(options: &Explain, common: &Common) -> Result<(), Failure> {
-    let (policy, rules) = file::load(options.policy.as_deref(), common)?;
+    let (policy, rules) = file::load_now(options.policy.as_deref(), common)?;
     let question = Question::parse(&policy, &options.from, &options.to, options.packets.as_deref())
         .map_err(|misunderstood| Failure::usage(misunderstood.problem, misunderstood.mend))?;
     let explanation = explain(&policy, &rules, question);

@@ -12,7 +12,7 @@ use crate::cli::policy::Reach;
 
 /// Prints the whole matrix of the policy.
 pub(super) fn run(options: &Reach, common: &Common) -> Result<(), Failure> {
-    let (policy, rules) = file::load(options.policy.as_deref(), common)?;
+    let (policy, rules) = file::load_now(options.policy.as_deref(), common)?;
     let matrix = Matrix::of(&policy, &rules);
     if common.json {
         return print(report::json(&policy, &matrix));

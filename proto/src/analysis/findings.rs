@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Reach, raw};
+use super::Reach;
 use crate::document::Mistake;
 use crate::policy::Policy;
 use crate::rules::Rules;
@@ -81,7 +81,6 @@ pub fn findings(policy: &Policy, rules: &Rules, wall: Duration) -> Vec<Finding> 
     for warning in &policy.warnings {
         list.found.push(Finding { kind: FindingKind::Suspicious, told: warning.clone() });
     }
-    suspect_flow_rules(policy, &mut list);
     needless::find(policy, rules, &mut list);
     let reach = Reach::of(policy, rules);
     broad::find(policy, rules, &reach, &mut list);
@@ -89,18 +88,6 @@ pub fn findings(policy: &Policy, rules: &Rules, wall: Duration) -> Vec<Finding> 
     unused::find(policy, &reach, &mut list);
     list.found.sort_by_key(|finding| finding.told.line);
     list.found
-}
-
-/// What the compiler of flow rules warns of, unless the policy's parser has passed it on.
-fn suspect_flow_rules(policy: &Policy, list: &mut List<'_>) {
-    for warning in raw::warnings(policy) {
-        let line = usize::try_from(warning.line).unwrap_or(usize::MAX);
-        let known =
-            |finding: &Finding| finding.told.line == line && finding.told.problem.contains(&warning.problem);
-        if !list.found.iter().any(known) {
-            list.note(FindingKind::Suspicious, line, "rules", warning.problem, warning.mend);
-        }
-    }
 }
 
 /// The findings so far.

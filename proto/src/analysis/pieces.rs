@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::named::{Named, NamedService};
 use super::passes::OWN;
 use crate::policy::Policy;
-use crate::rules::{Ask, PacketKind, RuleRef, Rules, What};
+use crate::rules::{PacketKind, RuleRef, Rules, What};
 use crate::zmtp::SocketType;
 
 /// A piece of what can be asked.
@@ -92,8 +92,12 @@ impl Pieces {
             Piece::Messages { service, .. } => hosted.contains(&**service),
             _ => true,
         };
-        let ask = |piece: &Piece| rules.ask(&Ask { from, to, what: piece.question(), hold: &[] }).ok();
-        self.0.iter().filter(may).filter_map(|piece| Some((piece, ask(piece)?))).collect()
+        let between = rules.between(from, to);
+        self.0
+            .iter()
+            .filter(may)
+            .filter_map(|piece| Some((piece, between.permits(piece.question())?)))
+            .collect()
     }
 }
 

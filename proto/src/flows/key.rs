@@ -207,7 +207,7 @@ impl Key {
             ICMP => PacketKind::Icmp,
             other => PacketKind::Other(other),
         };
-        Question { direction: origin, peer: self.peer(), source, destination, kind }
+        Question { direction: origin, peer: self.peer(), source, destination, kind, again: true }
     }
 
     /// The address here and the one there.
@@ -235,7 +235,8 @@ pub(super) fn question(direction: Direction, peer: u32, subject: &Subject) -> Qu
         Transport::Other(protocol) => PacketKind::Other(protocol),
         Transport::Unparsed => PacketKind::Unparsed,
     };
-    Question { direction, peer, source: subject.source, destination: subject.destination, kind }
+    let (source, destination) = (subject.source, subject.destination);
+    Question { direction, peer, source, destination, kind, again: false }
 }
 
 /// Whether an ICMP message is an error, which quotes the packet that it is about. Redirects are none: nothing that

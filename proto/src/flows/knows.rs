@@ -11,7 +11,7 @@ impl Flows {
     /// A flow that rules of before allowed does not count until it was judged again: by [`Flows::judge`], or by
     /// [`Flows::review`] where packets are judged one by one.
     pub fn knows(&self, direction: Direction, peer: u32, subject: &Subject, now: Now) -> bool {
-        let packet = Packet { direction, peer, subject, now: millis(now) };
+        let packet = Packet { direction, peer, subject, now: millis(now), admitted: false };
         match subject.fragment {
             Fragment::Later { id, offset } => {
                 let key = Key::fragments(direction, peer, subject, id);
@@ -33,7 +33,7 @@ impl Flows {
         now: Now,
         ask: impl FnOnce(&Question) -> Answer,
     ) {
-        let packet = Packet { direction, peer, subject, now: millis(now) };
+        let packet = Packet { direction, peer, subject, now: millis(now), admitted: false };
         let generation = self.generation;
         let outdated = self.flow_of(&packet).filter(|flow| flow.generation != generation);
         let Some(key) = outdated.map(|flow| flow.key) else { return };
@@ -46,7 +46,7 @@ impl Flows {
 
     /// The flow that a packet with headers follows from, whatever rules allowed it.
     fn flow_of(&self, packet: &Packet<'_>) -> Option<&Flow> {
-        let Packet { direction, peer, subject, now } = *packet;
+        let Packet { direction, peer, subject, now, .. } = *packet;
         let v6 = key::is_v6(subject.source);
         if let Transport::Icmp { kind, quoted, .. } = subject.transport
             && key::is_error(v6, kind)

@@ -149,6 +149,7 @@ impl Model {
             source: subject.source,
             destination: subject.destination,
             kind: question,
+            again: false,
         };
         let names = names(direction, peer, subject);
         let opens = flags.is_some_and(|flags| flags.0 & 2 != 0 && flags.0 & 16 == 0);

@@ -133,6 +133,8 @@ pub struct Question {
     pub destination: IpAddr,
     /// What kind of packet it was.
     pub kind: PacketKind,
+    /// Whether it opened the flow before now, under other rules; else it is the packet in hand.
+    pub again: bool,
 }
 
 /// What the rules answer.

@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::judge::{Holds, Truth};
+use super::ask::Truth;
+use super::judge::Holds;
 use super::{Characteristics, Direction, Entry, Join, List, Message, Parties, Sense, Test, ZmqTest};
 
 /// What is known of a test before anything is judged.

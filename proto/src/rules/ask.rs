@@ -1,8 +1,11 @@
 //! The one question that every tool asks: may this node reach that?
 
 use alloc::format;
+use alloc::sync::Arc;
 
-use super::{Denial, Opening, PacketKind, PacketQuestion, RuleRef, Rules};
+use super::lists::Said;
+use super::{Denial, Opening, PacketKind, PacketQuestion, Pair, RuleRef, Rules};
+use crate::program::Direction;
 use crate::zmtp::SocketType;
 
 /// May `from` reach `what` of `to`?
@@ -34,6 +37,32 @@ pub enum What<'a> {
     },
 }
 
+/// The rules between two nodes, with what is the same for all questions about them done once.
+#[derive(Debug)]
+pub struct Between<'r> {
+    rules: &'r Rules,
+    from: Arc<str>,
+    to: Arc<str>,
+    /// As the one judges that begins, and as the other.
+    ends: Option<(Pair, Pair)>,
+}
+
+impl Between<'_> {
+    /// As [`Rules::permits`].
+    pub fn permits(&self, what: What<'_>) -> Option<RuleRef> {
+        let What::Packets(kind) = what else {
+            return self.rules.permits(&Ask { from: &self.from, to: &self.to, what, hold: &[] });
+        };
+        let (out, inward) = self.ends.as_ref()?;
+        let question = PacketQuestion { from: &self.from, to: &self.to, kind, addresses: None };
+        let rule = question.packets().find_map(|packet| {
+            out.passes(&packet)?;
+            inward.passes(&packet)
+        });
+        rule.cloned()
+    }
+}
+
 impl Rules {
     /// Answers it: the rule that allows it.
     ///
@@ -50,6 +79,34 @@ impl Rules {
             }
             What::Service { name, topic, socket } => self.ask_service(ask, name, topic, socket),
         }
+    }
+
+    /// The same answer without the words, for who has many questions.
+    pub fn permits(&self, ask: &Ask<'_>) -> Option<RuleRef> {
+        if !ask.hold.is_empty() {
+            let holding = self.holding(ask.from, ask.hold);
+            return holding.permits(&Ask { hold: &[], ..*ask });
+        }
+        match ask.what {
+            What::Packets(kind) => {
+                let question = PacketQuestion { from: ask.from, to: ask.to, kind, addresses: None };
+                match self.judge(&question) {
+                    Said::Passes(act) => Some(act.rule.clone()),
+                    Said::Denied(_) | Said::NoRule => None,
+                }
+            }
+            What::Service { name, topic, socket } => {
+                let allowed = self.may_use(ask.from, ask.to, name);
+                allowed.then(|| self.ask_service(ask, name, topic, socket).ok()).flatten()
+            }
+        }
+    }
+
+    /// Many questions about the same two nodes.
+    pub fn between<'r>(&'r self, from: &str, to: &str) -> Between<'r> {
+        let (from, to): (Arc<str>, Arc<str>) = (from.into(), to.into());
+        let ends = self.pair(Direction::Out, &from, &to).zip(self.pair(Direction::In, &to, &from));
+        Between { rules: self, from, to, ends }
     }
 
     fn ask_service(

@@ -144,22 +144,28 @@ impl Rules {
             ));
         }
         let (from, to) = (self.known_node(question.from)?, self.known_node(question.to)?);
-        let mut forbidden = None;
-        for packet in question.packets() {
-            match self.at_both_ends(question, &packet) {
-                Said::Passes(act) => return Ok(&act.rule),
-                Said::Denied(act) => forbidden = forbidden.or(Some(act)),
-                Said::NoRule => {}
-            }
-        }
-        Err(match forbidden {
-            Some(act) => Denial {
+        match self.judge(question) {
+            Said::Passes(act) => Ok(&act.rule),
+            Said::Denied(act) => Err(Denial {
                 reason: format!("{} may not send {} to {}", question.from, question.kind, question.to),
                 nearest: Some(act.rule.clone()),
                 why_not: "it forbids that".to_owned(),
-            },
-            None => self.nearest_passage(question, from, to),
-        })
+            }),
+            Said::NoRule => Err(self.nearest_passage(question, from, to)),
+        }
+    }
+
+    /// What all lists say at both ends, of whichever version of IP may pass.
+    pub(super) fn judge(&self, question: &PacketQuestion<'_>) -> Said<'_> {
+        let mut said = Said::NoRule;
+        for packet in question.packets() {
+            match self.at_both_ends(question, &packet) {
+                Said::NoRule => {}
+                Said::Denied(act) => said = Said::Denied(act),
+                Said::Passes(act) => return Said::Passes(act),
+            }
+        }
+        said
     }
 
     fn at_both_ends(&self, question: &PacketQuestion<'_>, packet: &Packet) -> Said<'_> {

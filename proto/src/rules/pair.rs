@@ -41,6 +41,14 @@ impl Pair {
         self.lists.each(&self.parties(), &Subject::Packet(*packet))
     }
 
+    /// The rule by which this packet passes where it belongs to no flow: all the lists together.
+    pub fn passes(&self, packet: &Packet) -> Option<&RuleRef> {
+        match self.lists.judge(&self.parties(), &Subject::Packet(*packet)) {
+            Said::Passes(act) => Some(&act.rule),
+            Said::Denied(_) | Said::NoRule => None,
+        }
+    }
+
     /// The rule by which a flow may begin with this packet, or go on that began so: of the flow rules or of the others.
     pub fn allows(&self, packet: &Packet) -> Option<&RuleRef> {
         match self.each(packet) {
@@ -50,6 +58,13 @@ impl Pair {
             Some(Judgement { outcome: Outcome::Drop, .. }) => None,
             _ => self.begins(packet),
         }
+    }
+
+    /// The rule by which a flow may begin with this packet, where the flow rules said nothing about the one in hand. What they
+    /// would accept of another packet of the flow is theirs to accept when it comes; what they would drop does not begin.
+    pub fn opens(&self, packet: &Packet) -> Option<&RuleRef> {
+        let said = self.each(packet);
+        self.begins(packet).filter(|_| said.is_none_or(|said| said.outcome != Outcome::Drop))
     }
 
     /// The rule that forbids the packet, whatever allows it.

@@ -284,9 +284,9 @@ impl<'c, 'v, 'o, 'n, 't> Matches<'c, 'v, 'o, 'n, 't> {
                 format!("{} is about packets, {} about messages", quoted(packet.text), quoted("zmq"));
             self.ours(&packet, &problem, "write two rules: nothing is both");
         }
-        if matches!(action, Action::Tee(_) | Action::Watch(_) | Action::Redirect(_)) {
-            let mend = "remove the zmq matches: only packets are copied or redirected";
-            self.ours(&message, "messages are neither copied nor redirected", mend);
+        if !matches!(action, Action::Accept | Action::Drop | Action::Break) {
+            let mend = "remove the zmq matches: that is for packets only";
+            self.ours(&message, "messages are neither copied, redirected nor logged by rules", mend);
         }
     }
 }

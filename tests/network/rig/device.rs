@@ -55,8 +55,24 @@ impl Device {
     /// The same, with the name that the interface is to have: control sockets share one folder, so it must be one
     /// that no other test takes.
     pub fn start_named(lab: &Lab, namespace: &Namespace, implementation: Implementation, name: &str) -> Self {
+        Self::start_with(lab, namespace, implementation, (implementation.arguments(), name))
+    }
+
+    /// `lockgate wg` that judges by the flow rules of a file.
+    pub fn start_judging(lab: &Lab, namespace: &Namespace, rules: &Path) -> Self {
+        let rules = rules.to_str().expect("a temporary path");
+        let arguments = ["wg", "-f", "--rules", rules];
+        Self::start_with(lab, namespace, Implementation::Lockgate, (&arguments, &unique_name()))
+    }
+
+    fn start_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        implementation: Implementation,
+        (arguments, name): (&[&str], &str),
+    ) -> Self {
         for _ in 0..STARTS {
-            let mut device = Self::spawn(lab, namespace, implementation, name);
+            let mut device = Self::spawn(lab, namespace, implementation, (arguments, name));
             let began = within(SOON / STARTS, || {
                 if let Some(status) = device.child.try_wait().expect("our own child") {
                     panic!("{implementation} ended ({status}):\n{}", device.log());
@@ -71,13 +87,18 @@ impl Device {
         panic!("{implementation} never answers for {name}, in {STARTS} starts");
     }
 
-    fn spawn(lab: &Lab, namespace: &Namespace, implementation: Implementation, name: &str) -> Self {
+    fn spawn(
+        lab: &Lab,
+        namespace: &Namespace,
+        implementation: Implementation,
+        (arguments, name): (&[&str], &str),
+    ) -> Self {
         let log = lab.private_file("");
         let program = implementation.program().expect("`Lab::open` was asked for it");
         let output = File::options().append(true).open(&log).expect("our own file");
         let child = namespace
             .command(program)
-            .args(implementation.arguments())
+            .args(arguments)
             .arg(name)
             .env("WG_LOG_LEVEL", "error")
             .env("WG_LOG_FILE", lab.dir().join(format!("{name}.own-log")))

@@ -123,6 +123,12 @@ impl End {
         number: u8,
         mtu: u32,
     ) -> Self {
+        let device = start_device(lab, &namespace, implementation, mtu);
+        Self::with_device(lab, namespace, device, number, mtu)
+    }
+
+    /// The same, with a device that the caller has started there.
+    pub fn with_device(lab: &Lab, namespace: Namespace, device: Device, number: u8, mtu: u32) -> Self {
         let host = u16::from(number);
         let wire_v4 = Ipv4Addr::new(10, 99, 0, number);
         let wire_v6 = Ipv6Addr::new(0xfd00, 0x99, 0, 0, 0, 0, 0, host);
@@ -130,7 +136,6 @@ impl End {
         let v6 = Ipv6Addr::new(0xfd00, 0x100, 0, 0, 0, 0, 0, host);
         namespace.address(WIRE, &format!("{wire_v4}/24"));
         namespace.address(WIRE, &format!("{wire_v6}/64"));
-        let device = start_device(lab, &namespace, implementation, mtu);
         let key = lab.key_pair();
         device.set(&format!("private-key {} listen-port {PORT}", key.file.display()));
         let end = Self { device, namespace, key, v4, v6, wire_v4, wire_v6 };

@@ -25,8 +25,8 @@ pub(super) fn run(options: &PolicyFile, common: &Common) -> Result<(), Failure> 
         }
         Err(mistakes) => return Err(mistaken(&mistakes)),
     };
-    let rules = Rules::compile(&policy, 1);
-    let found = findings(&policy, &rules, Clock::start().now().wall);
+    let wall = Clock::start().now().wall;
+    let found = findings(&policy, &Rules::compile(&policy, 1).at(wall), wall);
     if common.json {
         print(json(&name, &[], &found))?;
     } else {

@@ -1,19 +1,21 @@
 //! `policy compile`: the flow rules that a policy stands for.
 
-use lockgate_proto::rules::policy_text;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::{Failure, print};
 use super::file;
 use crate::cli::Common;
 use crate::cli::policy::PolicyFile;
 
-/// Prints them, in the language of `lockgate rules`.
+/// Prints the lists that the policy compiles to, in the language of `lockgate rules`.
 pub(super) fn run(options: &PolicyFile, common: &Common) -> Result<(), Failure> {
-    let (policy, _) = file::load(options.file.as_deref(), common)?;
-    let text = policy_text(&policy);
+    let (policy, rules) = file::load_now(options.file.as_deref(), common)?;
+    let lists = rules.program().filter(|(_, list)| !list.is_empty());
     if common.json {
-        return print(json!({ "file": policy.file, "rules": text }));
+        let lists: Vec<Value> =
+            lists.map(|(purpose, list)| json!({ "for": purpose, "rules": list.to_string() })).collect();
+        return print(json!({ "file": policy.file, "lists": lists }));
     }
-    print(text.trim_end())
+    let lists: Vec<String> = lists.map(|(purpose, list)| format!("# {purpose}\n{list}")).collect();
+    print(lists.join("\n").trim_end())
 }

@@ -15,7 +15,7 @@ use crate::cli::policy::PolicyDiff;
 
 /// Prints the differences; none is exit code 0, any is 1.
 pub(super) fn run(options: &PolicyDiff, common: &Common) -> Result<(), Failure> {
-    let load = |path: &Path| file::load(Some(path), common);
+    let load = |path: &Path| file::load_now(Some(path), common);
     let (before, rules) = load(&options.before)?;
     let (after, new_rules) = load(&options.after)?;
     let differences = diff((&before, &rules), (&after, &new_rules));

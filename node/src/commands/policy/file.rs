@@ -9,6 +9,7 @@ use lockgate_proto::rules::Rules;
 use super::super::{Failure, mistaken};
 use crate::cli::Common;
 use crate::config;
+use crate::machine::clock::Clock;
 use crate::machine::files::{self, FileError};
 
 /// Reads and compiles the policy in `file`; without one, the policy that the configuration of `common` names.
@@ -21,6 +22,18 @@ pub(in crate::commands) fn load(file: Option<&Path>, common: &Common) -> Result<
     let policy = Policy::parse(&path.display().to_string(), &text).map_err(|mistakes| mistaken(&mistakes))?;
     let rules = Rules::compile(&policy, 1);
     Ok((policy, rules))
+}
+
+/// The same with the capabilities that nodes hold now. (The tests of a policy must not depend on when they run: they take [`load`].)
+///
+/// # Errors
+/// Those of [`load`].
+pub(in crate::commands) fn load_now(
+    file: Option<&Path>,
+    common: &Common,
+) -> Result<(Policy, Rules), Failure> {
+    let (policy, rules) = load(file, common)?;
+    Ok((policy, rules.at(Clock::start().now().wall)))
 }
 
 /// The path of that policy.

@@ -172,8 +172,7 @@ impl Judging {
             Each::Passes(way) => Ok(way),
             Each::Begins(way) => {
                 // Where no flow can hold it, what follows stays behind.
-                let allow = |_: &Question| Answer::Allow;
-                let _ = self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, allow);
+                let _ = self.flows.admit(one.direction, one.peer.number(), &one.subject, one.now);
                 Ok(way)
             }
             Each::Open(way) => self.must_follow(one, between).map(|()| way),
@@ -257,7 +256,12 @@ impl Judging {
         let (mut opening, dispute) = (None, &mut self.dispute);
         let ask = |question: &Question| {
             opening = Some((question.direction, Opening::of(question)));
-            let enforced = rule_for(between.pairs, question);
+            // What is new is the packet in hand, and the flow rules have left that to the others.
+            let enforced = if question.again {
+                rule_for(between.pairs, question)
+            } else {
+                opener(between.pairs, question)
+            };
             if let Some(staged) = between.staged {
                 let asked = Opening::of(question);
                 compare(dispute, (question.direction, asked), enforced, rule_for(staged, question));
@@ -291,7 +295,10 @@ fn conclude(
         // Where the node that it should go through is no peer of ours, it goes nowhere.
         Outcome::Redirect(to) => Some((between.called)(to).ok_or(No::Reason(Discard::NoRoute))?),
     };
-    if let Some(forbid) = pair.forbids(facts) {
+    // What belongs to a flow does not begin anything: how the flow began was asked.
+    if !facts.established
+        && let Some(forbid) = pair.forbids(facts)
+    {
         return Err(No::Rule(forbid.clone(), why));
     }
     let way = Way { copy, detour };
@@ -333,6 +340,12 @@ fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
 fn rule_for<'p>(pairs: &'p Pairs, question: &Question) -> Option<&'p RuleRef> {
     let pair = pairs.of(question.direction)?;
     Opening::of(question).packets().find_map(|packet| pair.allows(&packet))
+}
+
+/// The rule that lets a flow begin with a packet that the flow rules have left open, if one does.
+fn opener<'p>(pairs: &'p Pairs, question: &Question) -> Option<&'p RuleRef> {
+    let pair = pairs.of(question.direction)?;
+    Opening::of(question).packets().find_map(|packet| pair.opens(&packet))
 }
 
 /// Notes where the candidate says another thing.

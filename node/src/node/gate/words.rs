@@ -56,7 +56,7 @@ pub(super) fn passing_through(headers: &Headers, near: IpAddr, own: &str) -> Str
 pub(super) fn reason(opening: &Opening, refusal: Refusal, rules: &Rules, from: &str, to: &str) -> String {
     let judgement = || match rules.packet(&opening.question(from, to)) {
         Err(denial) => denial.to_string(),
-        Ok(rule) => format!("the rules have changed just now: {rule}"),
+        Ok(rule) => format!("{rule} lets such a flow begin, but not with this packet"),
     };
     let why = match refusal {
         Refusal::Rules => judgement(),

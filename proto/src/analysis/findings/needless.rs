@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::{FindingKind, List};
 use crate::analysis::{Class, Piece, Pieces, classes};
 use crate::policy::{Allow, Limits, Packets, Policy, TagExpr, Target};
-use crate::rules::{Ask, RuleRef, Rules};
+use crate::rules::{RuleRef, Rules};
 
 /// Notes dead and shadowed rules. Of two that do the same, the later one in the file is needless.
 pub(super) fn find(policy: &Policy, rules: &Rules, list: &mut List<'_>) {
@@ -102,21 +102,23 @@ impl Trial<'_> {
                 else {
                     continue;
                 };
+                let [alone, with, without] =
+                    [&self.alone, &self.with, &self.without].map(|rules| rules.between(one, other));
                 for piece in &pieces {
-                    let ask = Ask { from: one, to: other, what: piece.question(), hold: &[] };
-                    if self.alone.ask(&ask).is_err() {
+                    let what = piece.question();
+                    if alone.permits(what).is_none() {
                         continue;
                     }
-                    let passes = self.with.ask(&ask).is_ok();
-                    match (passes, self.without.ask(&ask), &mut found) {
+                    let passes = with.permits(what).is_some();
+                    match (passes, without.permits(what), &mut found) {
                         (false, _, Use::Dead) => found = Use::Overruled,
                         (false, ..) => {}
-                        (true, Err(_), _) => return Use::Needed,
-                        (true, Ok(by), _) if self.is_wider_than(&by) => return Use::Needed,
-                        (true, Ok(by), Use::Covered(all)) => {
+                        (true, None, _) => return Use::Needed,
+                        (true, Some(by), _) if self.is_wider_than(&by) => return Use::Needed,
+                        (true, Some(by), Use::Covered(all)) => {
                             all.insert(by);
                         }
-                        (true, Ok(by), _) => found = Use::Covered([by].into()),
+                        (true, Some(by), _) => found = Use::Covered([by].into()),
                     }
                 }
             }

@@ -160,7 +160,7 @@ impl Dice {
             let is_message = self.roll(3) == 0;
             self.matches(is_message, 0, &mut entries);
             let copy = Copy { length: self.roll(65_537) as i32 - 1, to: self.name() };
-            let action = match self.roll(if is_message { 4 } else { 7 }) {
+            let action = match self.roll(if is_message { 3 } else { 7 }) {
                 0 => Action::Accept,
                 1 => Action::Drop,
                 2 => Action::Break,
