@@ -128,13 +128,34 @@ impl Flows {
             Fragment::Whole => self.judge_whole(packet, ask),
             Fragment::First { id, header } => {
                 let verdict = self.judge_whole(packet, ask);
-                self.note_first(packet, id, header, verdict);
+                let answer = if verdict.passes() { Answer::Allow } else { Answer::Deny };
+                self.note_first(packet, id, header, answer);
                 verdict
             }
             Fragment::Later { id, offset } => self.judge_later(packet, id, offset),
         };
         self.counters.denied += u64::from(!verdict.passes());
         verdict
+    }
+
+    /// Notes what was said of a first fragment that was judged elsewhere: later ones follow it where it passed. No flow is
+    /// opened. What is no first fragment changes nothing.
+    pub fn note_fragment(
+        &mut self,
+        direction: Direction,
+        peer: u32,
+        subject: &Subject,
+        now: Now,
+        answer: Answer,
+    ) {
+        if let Fragment::First { id, header } = subject.fragment {
+            self.note_first(
+                &Packet { direction, peer, subject, now: millis(now), admitted: false },
+                id,
+                header,
+                answer,
+            );
+        }
     }
 
     /// Forgets all flows and fragments of a peer (it was removed, and its number may be given to another); how many they were.
@@ -280,13 +301,13 @@ impl Flows {
         flow.saw(went).then_some(flow)
     }
 
-    fn note_first(&mut self, packet: &Packet<'_>, id: u32, header: u16, verdict: Verdict) {
+    fn note_first(&mut self, packet: &Packet<'_>, id: u32, header: u16, answer: Answer) {
         let Some(key) = Key::fragments(packet.direction, packet.peer, packet.subject, id) else {
             return;
         };
-        match verdict.passes() {
-            true => self.fragments.pass(&key, header, self.generation, packet.now),
-            false => self.fragments.stop(&key),
+        match answer {
+            Answer::Allow => self.fragments.pass(&key, header, self.generation, packet.now),
+            Answer::Deny => self.fragments.stop(&key),
         }
     }
 

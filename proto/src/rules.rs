@@ -332,11 +332,13 @@ impl Rules {
         }
     }
 
-    /// Two nodes of the policy, seen from one of them.
+    /// Two nodes of the policy, seen from one of them. What a rule has sent to this node by a detour comes on another way
+    /// ([`Rules::admits_detour`]): what comes straight is judged as nobody's, or being named as an observer would let in everything
+    /// that is to be observed.
     fn parties<'r>(&'r self, direction: Direction, from: &'r str, to: &'r str) -> Option<Parties<'r>> {
         Some(Parties {
             direction,
-            own: if direction == Direction::Out { from } else { to },
+            own: "",
             source: from,
             destination: to,
             source_tags: self.nodes.get(from)?,
@@ -389,6 +391,8 @@ impl Rules {
 
 #[cfg(test)]
 mod packet_tests;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

@@ -45,7 +45,13 @@ impl Test {
         }
         match (self, subject) {
             (Self::Characteristics(wanted), Subject::Message(_)) if wanted & OF_MESSAGES == 0 => Truth::Never,
-            (Self::Characteristics(wanted), subject) => is(characteristics(parties, subject) & wanted != 0),
+            (Self::Characteristics(wanted), subject) => {
+                let bits = characteristics(parties, subject) & wanted;
+                let in_doubt = bits & !Characteristics::TCP_FLAGS == 0
+                    && wanted & Characteristics::TCP_FLAGS != 0
+                    && matches!(subject, Subject::Packet(Packet { readable: false, .. }));
+                if in_doubt { Truth::Unreadable } else { is(bits != 0) }
+            }
             (Self::Random(_), Subject::Packet(packet)) if packet.asked => Truth::Maybe,
             (Self::Random(most), Subject::Packet(packet)) => is(packet.random <= *most),
             (Self::Zmq(test), Subject::Message(message)) => test.ask(message),

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::ask::Truth;
 use super::judge::Holds;
-use super::{Characteristics, Direction, Entry, Join, List, Message, Parties, Sense, Test, ZmqTest};
+use super::{Characteristics, Direction, Entry, Join, List, Message, Parties, Sense, Test, Vlan, ZmqTest};
 
 /// What is known of a test before anything is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +79,12 @@ impl List {
             let (left, end) = fold_matches(&self.entries, at, known);
             let Some(Entry::Act(act)) = self.entries.get(end) else { break };
             match left {
-                // Where it does not hold it still says that what it sends to this node is sent here (`Pass::skip`).
+                // Where it does not hold it still says that what it sends to this node is sent here (`Pass::skip`). Its own
+                // matches must go: whoever judges a folded list need not know any more what they ask for.
                 Left::Settled(Holds::No) if act.action.sends() => {
-                    entries.extend_from_slice(&self.entries[at..=end]);
+                    let (join, sense, test) = (Join::And, Sense::Plain, Test::Vlan(Vlan::Id, 0));
+                    entries.push(Entry::Match { join, sense, test });
+                    entries.push(Entry::Act(act.clone()));
                 }
                 Left::Settled(Holds::No) => {}
                 Left::Settled(_) => entries.push(Entry::Act(act.clone())),

@@ -167,7 +167,8 @@ impl Parts {
         for (direction, lists) in &self.sides {
             let parties = Parties {
                 direction: *direction,
-                own: if *direction == Direction::Out { &self.user } else { &self.host },
+                // As for `Rules::parties`.
+                own: "",
                 source: &self.user,
                 destination: &self.host,
                 source_tags: &self.tags,

@@ -66,7 +66,8 @@ impl Raw {
             last = Judgement {
                 outcome: if decides { next.outcome } else { Outcome::NoMatch },
                 by: if decides { next.by } else { last.by },
-                tee: next.tee.or(last.tee),
+                // As in `Script::judge`: of the base rules, else of the capability that lets it pass.
+                tee: last.tee.or(next.tee.filter(|_| decides)),
                 log: next.log.or(last.log),
                 detoured: next.detoured,
                 steady: last.steady && next.steady,

@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::*;
+use crate::program::Outcome;
 use PacketKind::{Icmp, Other, Tcp, Udp, Unparsed};
 
 const POLICY: &str = r#"
@@ -198,4 +199,47 @@ fn random_policies_pass_exactly_the_packets_that_some_rule_names() {
         }
     }
     assert!(passed > 3000 && denied > 5000, "{passed} passed, {denied} denied");
+}
+
+/// `POLICY` with these flow rules.
+fn with_rules(rules: &str) -> Rules {
+    let text = POLICY.replacen("[tags]", &format!("rules = '''\n{rules}\n'''\n[tags]"), 1);
+    let policy = Policy::parse("p.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    Rules::compile(&policy, 7)
+}
+
+#[test]
+fn who_is_named_as_an_observer_or_a_detour_is_reached_by_what_is_allowed_only() {
+    let question = PacketQuestion { from: "h1", to: "g1", kind: Tcp(80), addresses: None };
+    for action in ["tee -1", "watch -1", "redirect"] {
+        let rules = with_rules(&format!("{action} g1 ipprotocol tcp;"));
+        assert!(rules.packet(&question).is_err(), "{action}");
+        for direction in [Direction::Out, Direction::In] {
+            let (own, peer) = if direction == Direction::Out { ("h1", "g1") } else { ("g1", "h1") };
+            let pair = rules.pair(direction, &own.into(), &peer.into()).expect("both are in the policy");
+            for packet in question.packets() {
+                let said = pair.each(&packet).expect("there are flow rules");
+                assert!(said.outcome == Outcome::NoMatch && said.tee.is_none(), "{action}: {said:?}");
+                assert_eq!(pair.allows(&packet), None, "{action}");
+            }
+        }
+        assert_eq!(judge(&rules, "m1", "g1", Tcp(22)).expect("it is allowed"), "ssh (p.toml:14)");
+    }
+}
+
+#[test]
+fn what_is_excepted_from_a_copy_or_a_detour_is_so_after_folding_too() {
+    let rules = with_rules("tee -1 h2 not from role=hmi;\nredirect h2 not to role=gw;");
+    let question = PacketQuestion { from: "m1", to: "g1", kind: Tcp(22), addresses: None };
+    let pair = rules.pair(Direction::Out, &"m1".into(), &"g1".into()).expect("both are in the policy");
+    for packet in question.packets() {
+        let said = pair.each(&packet).expect("there are flow rules");
+        assert!(said.outcome == Outcome::NoMatch && said.tee.is_none(), "{said:?}");
+    }
+    let pair = rules.pair(Direction::Out, &"h1".into(), &"m1".into()).expect("both are in the policy");
+    for packet in question.packets() {
+        let said = pair.each(&packet).expect("there are flow rules");
+        assert!(matches!(said.outcome, Outcome::Redirect(to) if **to == *"h2"), "{said:?}");
+        assert!(said.tee.is_some());
+    }
 }

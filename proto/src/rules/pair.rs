@@ -88,7 +88,8 @@ impl Pair {
     fn parties(&self) -> Parties<'_> {
         Parties {
             direction: self.direction,
-            own: if self.direction == Direction::Out { &self.source } else { &self.destination },
+            // As for `Rules::parties`.
+            own: "",
             source: &self.source,
             destination: &self.destination,
             source_tags: &self.tags,

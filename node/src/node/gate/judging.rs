@@ -109,6 +109,10 @@ enum Each {
 }
 
 impl Each {
+    const fn is_detour(self) -> bool {
+        matches!(self, Self::Passes(Way { detour: Some(_), .. }) | Self::Begins(Way { detour: Some(_), .. }))
+    }
+
     /// Whether it is all that there is to say about such packets.
     const fn is_simple(self) -> bool {
         matches!(self, Self::Passes(Way { copy: None, .. }) | Self::Open(Way { copy: None, .. }))
@@ -168,11 +172,20 @@ impl Judging {
 
     /// Whether the packet may pass, and which way.
     pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
-        match self.each(one, load, between)? {
+        let said = self.each(one, load, between);
+        if !matches!(said, Ok(Each::Open(_))) {
+            // Flow rules have decided: what is left of a packet follows what they said of its first part. On a detour nothing does,
+            // or the rest would go straight.
+            let follows = said.as_ref().is_ok_and(|said| !said.is_detour());
+            let answer = if follows { Answer::Allow } else { Answer::Deny };
+            self.flows.note_fragment(one.direction, one.peer.number(), &one.subject, one.now, answer);
+        }
+        match said? {
             Each::Passes(way) => Ok(way),
             Each::Begins(way) => {
-                // Where no flow can hold it, what follows stays behind.
-                let _ = self.flows.admit(one.direction, one.peer.number(), &one.subject, one.now);
+                // Where no flow can hold it, what follows stays behind. Of a fragment the rest is looked after above.
+                let subject = Subject { fragment: Fragment::Whole, ..one.subject };
+                let _ = self.flows.admit(one.direction, one.peer.number(), &subject, one.now);
                 Ok(way)
             }
             Each::Open(way) => self.must_follow(one, between).map(|()| way),
@@ -202,7 +215,7 @@ impl Judging {
         if let Some(act) = judgement.log {
             self.logged.note(&act.rule, &one.headers, one.now);
         }
-        let said = conclude(pair, &facts, &judgement, between, one);
+        let said = conclude(pair, &facts, &judgement, between, one.direction);
         if let (Some(staged), Some(enforced)) = (between.staged, decided(&said).filter(|_| may_begin(&facts)))
         {
             let enforced = judgement.by.map(|act| &act.rule).filter(|_| enforced);
@@ -281,9 +294,9 @@ fn conclude(
     facts: &Packet,
     judgement: &Judgement<'_>,
     between: &Between<'_>,
-    one: &One,
+    direction: Direction,
 ) -> Result<Each, No> {
-    let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(one.direction, tee))));
+    let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(direction, tee))));
     // Whoever cannot be heard is reset too: it may begin again.
     let spoken = facts.spoken != Recognised::Undecided;
     let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
@@ -302,10 +315,7 @@ fn conclude(
         return Err(No::Rule(forbid.clone(), why));
     }
     let way = Way { copy, detour };
-    if between.pairs.wants().established || matches!(one.headers.fragment, Fragment::First { .. }) {
-        return Ok(Each::Begins(way));
-    }
-    Ok(Each::Passes(way))
+    Ok(if between.pairs.wants().established { Each::Begins(way) } else { Each::Passes(way) })
 }
 
 /// Whether the flow rules let a packet pass; `None` where they leave that to the rest.
@@ -361,23 +371,30 @@ fn compare(
     }
 }
 
-/// Judges the first and the last packet of a load: those between are like the first. Where they are told apart, none passes.
+/// Judges the first packet of a load, the last, and those between, which are all alike. Where they are told apart, none passes.
 fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p> {
     let judge = |facts: &Packet| pair.each(facts).expect("the pair has flow rules");
     if !load.is_several() {
         return judge(facts);
     }
-    let last = judge(&Packet { size: load.lengths.1, ..*facts });
+    // FIN and PSH are of the last one only, CWR of the first (as `Segments` cuts them).
+    let last = Packet { size: load.lengths.1, tcp_flags: facts.tcp_flags & !CWR, ..*facts };
+    let last = judge(&last);
     if last.steady {
         return last;
     }
-    // FIN and PSH are of the last one only.
-    let first = judge(&Packet { tcp_flags: facts.tcp_flags & !0b1001, ..*facts });
-    if first.outcome == last.outcome { first } else { Judgement { outcome: Outcome::Drop, ..first } }
+    let first = Packet { tcp_flags: facts.tcp_flags & !(FIN | PSH), ..*facts };
+    let between = judge(&Packet { tcp_flags: first.tcp_flags & !CWR, ..first });
+    let first = judge(&first);
+    let agree = first.outcome == last.outcome && first.outcome == between.outcome;
+    if agree { first } else { Judgement { outcome: Outcome::Drop, ..first } }
 }
 
+const FIN: u16 = 0x01;
 const SYN: u16 = 0x02;
+const PSH: u16 = 0x08;
 const ACK: u16 = 0x10;
+const CWR: u16 = 0x80;
 /// Flows whose verdict is kept: a megabyte or so.
 const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.

@@ -44,6 +44,8 @@ impl Policed {
     }
 
     pub(super) fn name(&mut self, peer: PeerId, name: Arc<str>) {
+        // What was said of the peer by another name does not hold of this one.
+        self.judging.rules_changed();
         let pairs = Pairs::new(&self.rules, &self.own, &name);
         let staged = self.staged.as_ref().map(|staged| Pairs::new(&staged.rules, &self.own, &name));
         self.peers.insert(peer, Known { name, pairs, staged });

@@ -66,8 +66,19 @@ pub(super) fn facts(headers: &Headers, packet: &[u8], size: u16) -> Packet {
         }
         Transport::Udp { source, destination } => facts.ports = Some((source, destination)),
         Transport::Icmp { kind, code, .. } => facts.icmp = Some((kind, code)),
+        Transport::Other(SCTP | UDP_LITE) => {
+            let behind = packet.get(headers.transport_at..headers.end);
+            let ports = behind.and_then(|behind| behind.first_chunk::<4>());
+            facts.ports =
+                ports.map(|[a, b, c, d]| (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])));
+            facts.readable = facts.ports.is_some();
+        }
         Transport::Other(_) => {}
         Transport::LaterFragment | Transport::Unparsed => facts.readable = false,
     }
     facts
 }
+
+/// They have ports for the flow rules, where ZeroTier reads them too.
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;

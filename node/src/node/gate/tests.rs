@@ -11,6 +11,8 @@ use lockgate_proto::rules::{Change, PacketKind};
 
 use super::*;
 
+mod attacked;
+
 struct Counting(u8);
 
 impl Entropy for Counting {
