@@ -85,14 +85,14 @@ impl Node {
         detour: Detour<'_>,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        let Detour { packet, .. } = detour;
+        let Detour { judged, packet } = detour;
         self.check_ends(peer, packet)?;
         if self.addresses.is_empty() {
             // A node that does not know its own addresses (`wg`) cannot tell what is not for it.
             return Err(Discard::ForeignCopy);
         }
         let Self { device, gate, .. } = &*self;
-        gate.admits_detour(packet, |end| device.route(end))?;
+        gate.admits_detour(peer, judged, packet, |end| device.route(end))?;
         ecn::decapsulate(packet, outer_ecn)?;
         inside(packet);
         Ok(())

@@ -79,7 +79,10 @@ impl Test {
         match self {
             Self::Source(_) | Self::SourceIn(_) => packet.source.is_none(),
             Self::Destination(_) | Self::DestinationIn(_) => packet.destination.is_none(),
-            Self::SourcePort(..) | Self::SourcePortIn(_) => packet.ports.is_some(),
+            // No packet has the source port 0: it stands for one that is not known.
+            Self::SourcePort(..) | Self::SourcePortIn(_) => {
+                packet.ports.is_some_and(|(source, _)| source == 0)
+            }
             Self::Icmp { .. } => matches!(packet.protocol, Some(1 | 58)) && packet.icmp.is_none(),
             Self::Size(..) | Self::Tos { .. } => true,
             _ => false,

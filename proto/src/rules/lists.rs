@@ -73,6 +73,7 @@ impl Raw {
                 steady: last.steady && next.steady,
                 undecided: last.undecided || next.undecided,
                 unreadable: next.unreadable,
+                heard: next.heard || (last.heard && !decides),
             };
             if decides {
                 break;

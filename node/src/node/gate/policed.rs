@@ -1,10 +1,10 @@
 //! The policy's gate: whose packet it is, between which nodes it goes, and what is told of a refusal.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use lockgate_proto::device::PeerId;
+use lockgate_proto::device::{Judged, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{Direction, News, Refusal};
 use lockgate_proto::now::Now;
@@ -65,7 +65,7 @@ impl Policed {
 
     /// Puts a candidate beside the rules, or takes it away: flows that are open are compared with their next packet.
     pub(super) fn stage(&mut self, candidate: Option<Arc<Rules>>) {
-        self.judging.rules_changed();
+        self.judging.compare_anew();
         for known in self.peers.values_mut() {
             known.staged = candidate.as_ref().map(|rules| Pairs::new(rules, &self.own, &known.name));
         }
@@ -104,15 +104,25 @@ impl Policed {
     /// Whether the policy sends such a packet, from one peer to another, by way of this node.
     pub(super) fn admits_detour(
         &self,
+        sender: PeerId,
+        judged: Judged,
         packet: &[u8],
         route: impl Fn(IpAddr) -> Option<PeerId>,
     ) -> Result<(), Discard> {
         let headers = packet::parse(packet)?;
+        let (source, destination) = (route(headers.source), route(headers.destination));
+        // It comes from the end that has judged it, and goes between two.
+        let end = if judged == Judged::Outbound { source } else { destination };
+        let is_everybody = headers.destination == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if end != Some(sender) || source == destination || is_everybody || headers.destination.is_multicast()
+        {
+            return Err(Discard::ForeignCopy);
+        }
         if self.territory.holds(headers.source) || self.territory.holds(headers.destination) {
             return Err(Discard::ForeignCopy);
         }
-        let name = |end| route(end).and_then(|peer| self.peers.get(&peer)).map(|known| &*known.name);
-        let ends = name(headers.source).zip(name(headers.destination));
+        let name = |end: Option<PeerId>| self.peers.get(&end?).map(|known| &*known.name);
+        let ends = name(source).zip(name(destination));
         let (source, destination) = ends.ok_or(Discard::ForeignCopy)?;
         let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
         let facts = facts(&headers, packet, size);
@@ -176,15 +186,15 @@ impl Policed {
         let Self { own, peers, rules, denials, .. } = self;
         let Some(known) = peers.get(&one.peer) else { return Discard::Denied };
         match no {
-            No::Reason(reason) => return reason,
+            No::Reason(reason) => reason,
             No::Rule(rule, counted_as) => {
                 let asked = (Opening::by(&one.headers).kind, Why::Forbidden);
                 let parties = parties(one.direction, own, &known.name);
                 let news = (News::First, one.now.instant);
                 denials.note(parties, asked, news, || refused(&one.headers, &rule));
-                return counted_as;
+                counted_as
             }
-            No::Flow(refusal, news, opening) => {
+            No::Flow(refusal, news, opening, counted_as) => {
                 // A flow that was withdrawn is told as it was opened, whichever of its packets came first: those that follow are
                 // refused by the rules like the first one of any other.
                 let (direction, opening) = opening.unwrap_or((one.direction, Opening::by(&one.headers)));
@@ -193,9 +203,9 @@ impl Policed {
                 let asked = (opening.kind, Why::Refused(known_as));
                 let words = || reason(&opening, refusal, rules, from, to);
                 denials.note((from, to), asked, (news, one.now.instant), words);
+                counted_as
             }
         }
-        Discard::Denied
     }
 }
 
