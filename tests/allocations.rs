@@ -25,7 +25,7 @@ use lockgate_proto::packet::segment::Segments;
 use lockgate_proto::packet::{TCP, UDP, checksum, vnet};
 use lockgate_proto::policy::Policy;
 use lockgate_proto::prefix::Prefix;
-use lockgate_proto::rules::Rules;
+use lockgate_proto::rules::{Opening, Rules};
 use lockgate_proto::script::{Dialect, Options, Script};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -40,15 +40,16 @@ const COUNTED_PACKETS: usize = 10_000;
 /// What the process may grow by meanwhile, in bytes: pages of buffers that it has had from the start.
 const GROWTH: usize = 512 << 10;
 
-const ADDRESSES: [[u8; 4]; 2] = [[10, 99, 0, 1], [10, 99, 0, 2]];
-const NAMES: [&str; 2] = ["left", "right"];
+const ADDRESSES: [[u8; 4]; 3] = [[10, 99, 0, 1], [10, 99, 0, 2], [10, 99, 0, 3]];
+/// The third gets copies and detours, where rules send some.
+const NAMES: [&str; 3] = ["left", "right", "third"];
 const POLICY: &str = r#"
-default = "deny"
 [tags]
 role = ["end"]
 [nodes]
 left = { role = "end" }
 right = { role = "end" }
+third = {}
 [[allow]]
 id = "bulk"
 from = "role=end"
@@ -57,6 +58,28 @@ to = "role=end tcp:5001"
 id = "small"
 from = "role=end"
 to = "role=end udp:5001"
+"#;
+
+/// Flow rules of a policy, by the mode of the gate.
+const FLOW_RULES: [(&str, &str); 6] = [
+    ("cached", "accept dport 5001 and from role=end;"),
+    ("volatile", "drop chr tcp_fin or framesize 0-40;\naccept dport 5001 and random 1.0;"),
+    ("established", "accept established;\naccept dport 5001;"),
+    ("tee", "tee 64 third;\naccept dport 5001;"),
+    ("redirect", "redirect third dport 5001;"),
+    ("zmtp", "accept zmtp and dport 5001;"),
+];
+
+const SERVICE: &str = r#"
+[service.telemetry]
+hosted-by = "node=left"
+socket = "pub"
+max-message = "64KiB"
+[[allow]]
+id = "use"
+from = "role=end"
+to = "telemetry"
+topics = ["temp.", "vib."]
 "#;
 
 const SCRIPT: &str = "accept ipprotocol tcp and dport 5001;\naccept ipprotocol udp and dport 5001;\n";
@@ -111,6 +134,14 @@ fn device() -> (Tun, OwnedFd) {
     (Tun::over(near, Offloads::ALL), far)
 }
 
+/// The policy of a mode; most have the allows alone.
+fn rules(mode: &str) -> Rules {
+    let flow_rules = FLOW_RULES.iter().find(|(name, _)| *name == mode);
+    let flow_rules = flow_rules.map_or(String::new(), |(_, text)| format!("rules = '''\n{text}\n'''\n"));
+    let text = format!("default = \"deny\"\n{flow_rules}{POLICY}");
+    Rules::compile(&Policy::parse("policy.toml", &text).expect("a valid policy"), 1)
+}
+
 fn gate(own: usize, mode: &str, rules: &Arc<Rules>) -> Gate {
     match mode {
         "open" => Gate::Open,
@@ -125,24 +156,25 @@ fn gate(own: usize, mode: &str, rules: &Arc<Rules>) -> Gate {
     }
 }
 
-fn side(own: usize, udp: Udp, other: std::net::SocketAddr, mode: &str) -> Side {
+fn side(own: usize, udp: Udp, places: &[std::net::SocketAddr], mode: &str) -> Side {
     let clock = Clock::start();
-    let rules = Arc::new(Rules::compile(&Policy::parse("policy.toml", POLICY).expect("a valid policy"), 1));
-    let peer = 1 - own;
-    let tunnel = PeerConfig {
-        public_key: identity(peer).public(),
-        preshared_key: None,
-        endpoint: Some(other),
-        keepalive: None,
+    let rules = Arc::new(rules(mode));
+    let neighbour = |peer: usize| {
+        let tunnel = PeerConfig {
+            public_key: identity(peer).public(),
+            preshared_key: None,
+            endpoint: Some(places[peer]),
+            keepalive: None,
+        };
+        Neighbour { name: NAMES[peer].into(), tunnel, addresses: vec![Prefix::of(ADDRESSES[peer].into())] }
     };
-    let address = |of: usize| Prefix::of(ADDRESSES[of].into());
     let ingredients = Ingredients {
         name: NAMES[own].into(),
         identity: Some(identity(own)),
         addresses: vec![ADDRESSES[own].into()],
         gate: gate(own, mode, &rules),
         randomness: entropy::randomness(),
-        peers: vec![Neighbour { name: NAMES[peer].into(), tunnel, addresses: vec![address(peer)] }],
+        peers: (0..places.len()).filter(|peer| *peer != own).map(neighbour).collect(),
         offers: Vec::new(),
         uses: Vec::new(),
         rules,
@@ -174,11 +206,12 @@ fn side(own: usize, udp: Udp, other: std::net::SocketAddr, mode: &str) -> Side {
     Side { far, waker, stop: Some(stop), thread: Some(thread) }
 }
 
-fn pair(mode: &str) -> [Side; 2] {
-    let [left, right] =
-        [(); 2].map(|()| Udp::bind(([127, 0, 0, 1], 0).into()).expect("a socket on loopback"));
-    let places = [left.local_addr(), right.local_addr()];
-    [side(0, left, places[1], mode), side(1, right, places[0], mode)]
+/// So many nodes, each of which knows the others.
+fn sides(many: usize, mode: &str) -> Vec<Side> {
+    let bind = |_| Udp::bind(([127, 0, 0, 1], 0).into()).expect("a socket on loopback");
+    let sockets: Vec<Udp> = (0..many).map(bind).collect();
+    let places: Vec<_> = sockets.iter().map(Udp::local_addr).collect();
+    sockets.into_iter().enumerate().map(|(own, udp)| side(own, udp, &places, mode)).collect()
 }
 
 /// An item as the kernel's stack hands it over: virtio header, IPv4 header, and the rest.
@@ -252,8 +285,10 @@ fn take(side: &Side, buffer: &mut [u8], packets: usize) -> usize {
 
 /// Traffic, a round at a time.
 struct Traffic {
-    sides: [Side; 2],
+    sides: Vec<Side>,
     from: usize,
+    /// Who gets what that end sends.
+    to: usize,
     /// What each end sends.
     items: [Vec<u8>; 2],
     refused: Vec<u8>,
@@ -263,7 +298,7 @@ struct Traffic {
 impl Traffic {
     /// One super-packet across; how many packets that is.
     fn bulk(&mut self) -> usize {
-        let [near, far] = [&self.sides[self.from], &self.sides[1 - self.from]];
+        let [near, far] = [&self.sides[self.from], &self.sides[self.to]];
         give(near, &self.items[self.from]);
         let items = take(far, &mut self.buffer, SEGMENTS);
         assert!(items < SEGMENTS / 2, "coalesced: {items} items for {SEGMENTS} packets");
@@ -273,7 +308,7 @@ impl Traffic {
     /// Small packets across, one behind the other.
     fn burst(&mut self) -> usize {
         const PACKETS: usize = 32;
-        let [near, far] = [&self.sides[self.from], &self.sides[1 - self.from]];
+        let [near, far] = [&self.sides[self.from], &self.sides[self.to]];
         for _ in 0..PACKETS {
             give(near, &self.items[self.from]);
         }
@@ -293,7 +328,7 @@ impl Traffic {
     /// Packets that the gate refuses, and one that passes it, so that one knows when they were looked at.
     fn refusals(&mut self) -> usize {
         const PACKETS: usize = 32;
-        let [near, far] = [&self.sides[self.from], &self.sides[1 - self.from]];
+        let [near, far] = [&self.sides[self.from], &self.sides[self.to]];
         for _ in 1..PACKETS {
             give(near, &self.refused);
         }
@@ -335,16 +370,57 @@ fn measure(what: &str, traffic: &mut Traffic, round: fn(&mut Traffic) -> usize) 
     assert!(grown <= GROWTH, "{what}: the process has grown by {grown} bytes");
 }
 
-/// All in one test: the count is of the process, and another test beside it would be counted too.
-#[test]
-fn a_packet_in_a_steady_state_costs_no_allocation() {
+/// A TCP segment, as it stands.
+fn segment(from: usize, flags: u8, [sequence, acknowledges]: [u32; 2], payload: &[u8]) -> Vec<u8> {
+    let mut item = item(from, TCP, vnet::Header::NONE, TCP_HEADERS + payload.len());
+    let packet = &mut item[HEADER..];
+    packet[24..28].copy_from_slice(&sequence.to_be_bytes());
+    packet[28..32].copy_from_slice(&acknowledges.to_be_bytes());
+    packet[32..40].copy_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    packet[TCP_HEADERS..].copy_from_slice(payload);
+    item
+}
+
+/// A greeting and a READY of ZMTP.
+fn speech(socket: &str) -> Vec<u8> {
+    let greeting = [&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1][..], b"NULL", &[0; 48]].concat();
+    let length = [socket.len() as u8];
+    let body = [&b"\x05READY\x0bSocket-Type\0\0\0"[..], &length, socket.as_bytes()].concat();
+    [&greeting[..], &[4, body.len() as u8], &body].concat()
+}
+
+/// Opens a connection in which ZMTP is spoken; what either end sends from then on.
+fn converse(traffic: &mut Traffic) -> [Vec<u8>; 2] {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    let said = [speech("SUB"), speech("PUB")];
+    let ends = [0, 1].map(|of: usize| 1 + said[of].len() as u32);
+    for (from, item) in [
+        (0, segment(0, SYN, [0, 0], &[])),
+        (1, segment(1, SYN | ACK, [0, 1], &[])),
+        (0, segment(0, ACK, [1, 1], &said[0])),
+        (1, segment(1, ACK, [1, ends[0]], &said[1])),
+        (0, segment(0, ACK, [ends[0], ends[1]], &[])),
+    ] {
+        give(&traffic.sides[from], &item);
+        take(&traffic.sides[1 - from], &mut traffic.buffer, 1);
+    }
+    [0, 1].map(|from| segment(from, ACK, [ends[from], ends[1 - from]], &[0x5a; 24]))
+}
+
+impl Traffic {
+    fn under(mode: &str, many: usize) -> Self {
+        let (items, refused) = ([0, 1].map(super_packet), Vec::new());
+        Self { sides: sides(many, mode), from: 0, to: 1, items, refused, buffer: vec![0; 1 << 17] }
+    }
+}
+
+fn gates() {
     for mode in ["open", "policy", "rules"] {
-        let items = [0, 1].map(super_packet);
-        let mut traffic =
-            Traffic { sides: pair(mode), from: 0, items, refused: Vec::new(), buffer: vec![0; 1 << 17] };
+        let mut traffic = Traffic::under(mode, 2);
         for from in [0, 1] {
             let way = format!("gate {mode}, from {}", NAMES[from]);
-            traffic.from = from;
+            (traffic.from, traffic.to) = (from, 1 - from);
             traffic.items = [0, 1].map(super_packet);
             measure(&format!("{way}, TCP in super-packets"), &mut traffic, Traffic::bulk);
             traffic.items = [0, 1].map(|from| small_packet(from, PORT));
@@ -356,4 +432,59 @@ fn a_packet_in_a_steady_state_costs_no_allocation() {
             }
         }
     }
+}
+
+/// A policy with flow rules: what they say is kept, asked again for each packet, or sends something to a third node.
+fn flow_rules() {
+    for (mode, _) in FLOW_RULES {
+        let mut traffic = Traffic::under(mode, 3);
+        for from in [0, 1] {
+            let way = format!("flow rules {mode}, from {}", NAMES[from]);
+            (traffic.from, traffic.to) = (from, if mode == "redirect" { 2 } else { 1 - from });
+            if mode == "zmtp" {
+                if from == 0 {
+                    traffic.items = converse(&mut traffic);
+                }
+                measure(&format!("{way}, TCP of 64 bytes"), &mut traffic, Traffic::burst);
+                measure(&format!("{way}, TCP there and back"), &mut traffic, Traffic::ping_pong);
+                continue;
+            }
+            traffic.items = [0, 1].map(super_packet);
+            measure(&format!("{way}, TCP in super-packets"), &mut traffic, Traffic::bulk);
+            traffic.items = [0, 1].map(|from| small_packet(from, PORT));
+            measure(&format!("{way}, UDP of 64 bytes"), &mut traffic, Traffic::burst);
+            traffic.refused = small_packet(from, REFUSED);
+            measure(&format!("{way}, UDP that is refused"), &mut traffic, Traffic::refusals);
+        }
+    }
+}
+
+/// Messages of a connection whose rules ask for topics and sizes.
+fn messages() {
+    let rules = "rules = '''\ndrop zmq topic temp.secret and zmq service telemetry;\n\
+                 accept zmq topic raw. and zmq size 0-1000 and from role=end;\n'''\n";
+    let text = format!("default = \"deny\"\n{rules}{POLICY}{SERVICE}");
+    let rules = Rules::compile(&Policy::parse("policy.toml", &text).expect("a valid policy"), 1);
+    let socket = lockgate_proto::zmtp::SocketType::Sub;
+    let opening = Opening { user: "right", host: "left", service: "telemetry", socket, identity: b"" };
+    let grant = rules.open(&opening).unwrap_or_else(|denial| panic!("{denial}"));
+    let before = COUNTED.stats();
+    let mut passed = 0;
+    for _ in 0..COUNTED_PACKETS / 4 {
+        for topic in [&b"temp.1"[..], b"temp.secret", b"raw.9", b"other"] {
+            passed += usize::from(grant.publish(topic).is_ok());
+            passed += usize::from(grant.subscribe(topic).is_ok());
+        }
+    }
+    let counted = COUNTED.stats() - before;
+    let all = [counted.allocations, counted.reallocations, counted.deallocations];
+    assert_eq!((passed, all), (COUNTED_PACKETS, [0; 3]), "messages and subscriptions under a grant");
+}
+
+/// All in one test: the count is of the process, and another test beside it would be counted too.
+#[test]
+fn a_packet_in_a_steady_state_costs_no_allocation() {
+    messages();
+    gates();
+    flow_rules();
 }

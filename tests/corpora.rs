@@ -5,12 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
+use lockgate_proto::policy::Policy;
 use lockgate_proto::zmtp::{
     Command, CommandVerdict, Fault, Handshake, Hello, Judge, Limits, PartVerdict, Scanned, Scanner,
     SocketType, Verdict, Version,
 };
 use lockgate_tests::{
-    fuzz_flows, fuzz_judging, fuzz_packet, fuzz_script, fuzz_speakers, fuzz_uapi, fuzz_wire, fuzz_zmtp,
+    fuzz_flows, fuzz_judging, fuzz_packet, fuzz_policy, fuzz_script, fuzz_speakers, fuzz_uapi, fuzz_wire,
+    fuzz_zmtp,
 };
 
 /// Every input of a corpus, sorted by name.
@@ -80,6 +82,15 @@ fn uapi_inputs_hold() {
 fn script_inputs_hold() {
     replay("script", 20, fuzz_script);
     damage("script", 200, fuzz_script);
+}
+
+#[test]
+fn policy_inputs_hold() {
+    replay("policy", 12, fuzz_policy);
+    let is_valid = |input: &[u8]| Policy::parse("p", &String::from_utf8_lossy(input)).is_ok();
+    let valid = corpus("policy").iter().filter(|(_, input)| is_valid(input)).count();
+    assert!(valid >= 10, "{valid} policies of the corpus compile");
+    damage("policy", 60, fuzz_policy);
 }
 
 #[test]

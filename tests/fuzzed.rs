@@ -3,6 +3,7 @@
 mod flows;
 mod judging;
 mod packet;
+mod policy;
 mod script;
 mod speakers;
 mod uapi;
@@ -10,6 +11,7 @@ mod uapi;
 pub use flows::fuzz_flows;
 pub use judging::fuzz_judging;
 pub use packet::fuzz_packet;
+pub use policy::fuzz_policy;
 pub use script::fuzz_script;
 pub use speakers::fuzz_speakers;
 pub use uapi::fuzz_uapi;

@@ -7,7 +7,7 @@ pub mod network;
 pub mod rig;
 mod zmtp;
 
-pub use fuzzed::{fuzz_flows, fuzz_judging, fuzz_packet, fuzz_script, fuzz_speakers, fuzz_uapi};
+pub use fuzzed::{fuzz_flows, fuzz_judging, fuzz_packet, fuzz_policy, fuzz_script, fuzz_speakers, fuzz_uapi};
 pub use zmtp::fuzz_zmtp;
 
 /// One datagram from a stranger, as `wire` parses it.

@@ -5,6 +5,7 @@
 
 mod obvious;
 mod policies;
+mod scripts;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -182,7 +183,7 @@ fn messages_pass_exactly_where_an_independent_reading_lets_them() {
             let told =
                 || format!("{from} {to} {service} {socket:?} {topic:?}: {passed:?} under\n{}", drawn.text);
             match passed {
-                None => assert!(!world.passes(&asked(0)), "{}", told()),
+                None => assert!(drawn.breaks_off_messages() || !world.passes(&asked(0)), "{}", told()),
                 Some(passed) => {
                     for size in [0, 1, passed.limit / 2, passed.limit, dice.roll(3000) as u64] {
                         let size = size.min(passed.limit);
@@ -227,7 +228,8 @@ fn ask_of_service(
     let said = rules.ask(&Ask { from, to, what: asked, hold: &hold });
     let fits = |socket: &SocketType| world.passes(&Asked { service, socket: *socket, topic, size: 0 });
     let wanted = SocketType::ALL.iter().any(fits);
-    assert_eq!(said.is_ok(), wanted, "{from} {to} {asked:?} {hold:?}: {said:?} under\n{}", drawn.text);
+    let agree = said.is_ok() == wanted || wanted && drawn.breaks_off_messages();
+    assert!(agree, "{from} {to} {asked:?} {hold:?}: {said:?} under\n{}", drawn.text);
 }
 
 #[test]

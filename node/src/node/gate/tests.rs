@@ -12,6 +12,7 @@ use lockgate_proto::rules::{Change, PacketKind};
 use super::*;
 
 mod attacked;
+mod drawn;
 mod state;
 
 struct Counting(u8);

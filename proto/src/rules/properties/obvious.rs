@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::policies::{Asks, Does, Drawn, RawMatch, RawRule};
+use super::policies::Drawn;
+use super::scripts::{Asks, Does, RawMatch, RawRule};
 use super::*;
 use crate::policy::{Capability, Forbid, ForbidTarget, Packets, Service};
 
@@ -389,6 +390,13 @@ fn begins_with_any(topic: &str, prefixes: &[String]) -> bool {
 }
 
 impl Drawn {
+    /// Whether a flow rule breaks off for some messages. A connection is refused where the rules behind it refuse what it may be for
+    /// and may not: more is denied then than this reading denies.
+    pub(super) fn breaks_off_messages(&self) -> bool {
+        let rules = self.raw.iter().chain(&self.raw_capability);
+        rules.into_iter().any(|rule| rule.action == Does::Break && rule.is_about_messages())
+    }
+
     /// Whether any flow rule is about messages.
     pub(super) fn asks_for_messages(&self) -> bool {
         self.raw.iter().chain(&self.raw_capability).any(RawRule::is_about_messages)

@@ -3,15 +3,16 @@
 use super::*;
 
 /// Alpha (10.77.0.1), its peers beta (10.77.0.2) and gamma (10.77.0.3), and these flow rules.
-struct Attacked {
+pub(super) struct Attacked {
     gate: Gate,
     beta: PeerId,
     gamma: PeerId,
 }
 
-const HEAD: &str = "[tags]\nrole = [\"edge\"]\n[nodes]\nalpha = {}\nbeta = {}\ngamma = {}\ndelta = {}\n";
+pub(super) const HEAD: &str =
+    "[tags]\nrole = [\"edge\"]\n[nodes]\nalpha = {}\nbeta = {}\ngamma = {}\ndelta = {}\n";
 
-fn policy(rules: &str, rest: &str) -> Arc<Rules> {
+pub(super) fn policy(rules: &str, rest: &str) -> Arc<Rules> {
     let text = format!("default = \"deny\"\nrules = '''\n{rules}\n'''\n{HEAD}{rest}");
     let policy = Policy::parse("policy.toml", &text);
     Arc::new(Rules::compile(&policy.unwrap_or_else(|mistakes| panic!("{mistakes:#?}")), 1))
@@ -22,7 +23,7 @@ impl Attacked {
         Self::by(policy(rules, ""))
     }
 
-    fn by(rules: Arc<Rules>) -> Self {
+    pub(super) fn by(rules: Arc<Rules>) -> Self {
         let [beta, gamma] = peers();
         let own = vec![OWN.into(), OWN_V6.into()];
         let mut gate = Gate::policy("alpha".into(), Territory::new(own, Vec::new()), rules, 9);
@@ -31,8 +32,12 @@ impl Attacked {
         Self { gate, beta, gamma }
     }
 
-    fn judge(&mut self, direction: Direction, packet: &[u8]) -> Result<Way, Discard> {
+    pub(super) fn judge(&mut self, direction: Direction, packet: &[u8]) -> Result<Way, Discard> {
         self.gate.judge(direction, self.beta, Load::one(packet), NOW)
+    }
+
+    pub(super) fn replace_rules(&mut self, rules: Arc<Rules>) {
+        self.gate.replace_rules(rules);
     }
 
     fn comes(&mut self, packet: &[u8]) -> Result<(), Discard> {
@@ -60,10 +65,15 @@ const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 const CWR: u8 = 0x80;
 /// More fragments follow.
-const MORE: u16 = 0x2000;
+pub(super) const MORE: u16 = 0x2000;
 
 /// IPv4 from one to the other; `place` is the word with the fragment offset.
-fn v4([source, destination]: [[u8; 4]; 2], protocol: u8, (id, place): (u16, u16), behind: &[u8]) -> Vec<u8> {
+pub(super) fn v4(
+    [source, destination]: [[u8; 4]; 2],
+    protocol: u8,
+    (id, place): (u16, u16),
+    behind: &[u8],
+) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 0];
     packet.extend(id.to_be_bytes());
     packet.extend(place.to_be_bytes());
@@ -88,17 +98,17 @@ fn v6(next: u8, behind: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn udp(from: u16, to: u16) -> Vec<u8> {
+pub(super) fn udp(from: u16, to: u16) -> Vec<u8> {
     [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0, 16, 0, 0], &[0; 8]].concat()
 }
 
-fn tcp(from: u16, to: u16, seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn tcp(from: u16, to: u16, seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let words = [&from.to_be_bytes()[..], &to.to_be_bytes(), &seq.to_be_bytes(), &[0, 0, 0, 1]].concat();
     [&words[..], &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0], payload].concat()
 }
 
-const IN: [[u8; 4]; 2] = [THEIRS, OWN];
-const OUT: [[u8; 4]; 2] = [OWN, THEIRS];
+pub(super) const IN: [[u8; 4]; 2] = [THEIRS, OWN];
+pub(super) const OUT: [[u8; 4]; 2] = [OWN, THEIRS];
 const WHOLE: (u16, u16) = (0, 0);
 
 #[test]
