@@ -8,7 +8,7 @@ use lockgate_proto::flows::{
     Answer, Direction, Flows, Limits, News, Question, Refusal, Speakers, Subject, Verdict, Verdicts,
 };
 use lockgate_proto::now::Now;
-use lockgate_proto::packet::{self, Fragment, Headers, TCP};
+use lockgate_proto::packet::{self, Fragment, Headers, TCP, Transport};
 use lockgate_proto::program::{Judgement, Outcome, Packet, Recognised, RuleRef, Tee};
 use lockgate_proto::rules::{Pair, Rules, Wants};
 use lockgate_proto::script::Script;
@@ -293,7 +293,10 @@ impl Judging {
             let stays = question.allowed_by.is_some_and(|revision| revision >= changed_at);
             if let Some(staged) = between.staged.filter(|_| enforced.is_some() || !stays) {
                 let asked = Opening::of(question);
-                compare(dispute, (question.direction, asked), enforced, rule_for(staged, question));
+                // In mid-stream both are asked what flow rules leave to the others.
+                let whole = question.again || !is_midstream(&one.headers);
+                let staged = if whole { rule_for(staged, question) } else { opener(staged, question) };
+                compare(dispute, (question.direction, asked), enforced, staged);
             }
             if stays || enforced.is_some() { Answer::Allow } else { Answer::Deny }
         };
@@ -347,6 +350,11 @@ fn decided(said: &Result<Each, No>) -> Option<bool> {
 /// Whether something may begin with the packet: of TCP, only with a SYN that answers nothing.
 fn may_begin(facts: &Packet) -> bool {
     facts.protocol != Some(TCP) || facts.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// Whether it is a TCP segment other than the SYN that begins a connection.
+fn is_midstream(headers: &Headers) -> bool {
+    matches!(headers.transport, Transport::Tcp { flags, .. } if u16::from(flags) & (SYN | ACK) != SYN)
 }
 
 /// The packet that it would be the answer to, as far as rules ask.
