@@ -21,7 +21,7 @@ pub use territory::Territory;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use lockgate_proto::device::{CopyOrder, Judged, PeerId};
+use lockgate_proto::device::{CopyOrder, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{self, Direction};
 use lockgate_proto::now::Now;
@@ -162,13 +162,11 @@ impl Gate {
     /// each leads to.
     pub(super) fn admits_detour(
         &self,
-        sender: PeerId,
-        judged: Judged,
         packet: &[u8],
         route: impl Fn(IpAddr) -> Option<PeerId>,
     ) -> Result<(), Discard> {
         match self {
-            Self::Policy(policed) => policed.admits_detour(sender, judged, packet, route),
+            Self::Policy(policed) => policed.admits_detour(packet, route),
             Self::NoTun => Err(Discard::NoTun),
             // No rule that would send it here is known to these.
             Self::Open | Self::Shut | Self::Script(_) => Err(Discard::Denied),

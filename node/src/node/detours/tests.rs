@@ -174,7 +174,10 @@ impl Pair {
 
     fn copy(&mut self, packet: &[u8]) {
         let (to, mut sent) = (self.peer(), Sent::default());
-        self.alpha.send_copies(to, ORDER, packet, &Single(packet), NOW, &mut sent).unwrap();
+        let judged = if packet[15] == ALPHA { Judged::Outbound } else { Judged::Inbound };
+        self.alpha
+            .send_copies(to, CopyOrder { judged, ..ORDER }, packet, &Single(packet), NOW, &mut sent)
+            .unwrap();
         self.deliver(sent, 0);
     }
 

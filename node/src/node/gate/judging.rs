@@ -294,7 +294,7 @@ impl Judging {
             if let Some(staged) = between.staged.filter(|_| enforced.is_some() || !stays) {
                 let asked = Opening::of(question);
                 // In mid-stream both are asked what flow rules leave to the others.
-                let whole = question.again || !is_midstream(&one.headers);
+                let whole = question.allowed_by.is_some() || !is_midstream(&one.headers);
                 let staged = if whole { rule_for(staged, question) } else { opener(staged, question) };
                 compare(dispute, (question.direction, asked), enforced, staged);
             }

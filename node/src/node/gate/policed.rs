@@ -1,10 +1,10 @@
 //! The policy's gate: whose packet it is, between which nodes it goes, and what is told of a refusal.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use lockgate_proto::device::{Judged, PeerId};
+use lockgate_proto::device::PeerId;
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{Direction, News, Refusal};
 use lockgate_proto::now::Now;
@@ -104,20 +104,11 @@ impl Policed {
     /// Whether the policy sends such a packet, from one peer to another, by way of this node.
     pub(super) fn admits_detour(
         &self,
-        sender: PeerId,
-        judged: Judged,
         packet: &[u8],
         route: impl Fn(IpAddr) -> Option<PeerId>,
     ) -> Result<(), Discard> {
         let headers = packet::parse(packet)?;
         let (source, destination) = (route(headers.source), route(headers.destination));
-        // It comes from the end that has judged it, and goes between two.
-        let end = if judged == Judged::Outbound { source } else { destination };
-        let is_everybody = headers.destination == IpAddr::V4(Ipv4Addr::BROADCAST);
-        if end != Some(sender) || source == destination || is_everybody || headers.destination.is_multicast()
-        {
-            return Err(Discard::ForeignCopy);
-        }
         if self.territory.holds(headers.source) || self.territory.holds(headers.destination) {
             return Err(Discard::ForeignCopy);
         }
