@@ -129,7 +129,7 @@ impl Flows {
             Fragment::First { id, header } => {
                 let verdict = self.judge_whole(packet, ask);
                 let answer = if verdict.passes() { Answer::Allow } else { Answer::Deny };
-                self.note_first(packet, id, header, answer);
+                self.note_first(packet, id, (header, 0), answer);
                 verdict
             }
             Fragment::Later { id, offset } => self.judge_later(packet, id, offset),
@@ -138,24 +138,31 @@ impl Flows {
         verdict
     }
 
-    /// Notes what was said of a first fragment that was judged elsewhere: later ones follow it where it passed. No flow is
-    /// opened. What is no first fragment changes nothing.
+    /// Notes what was said of a first fragment that was judged elsewhere, and a mark beside ([`Flows::mark`]): later ones follow it where
+    /// it passed. No flow is opened. What is no first fragment changes nothing.
     pub fn note_fragment(
         &mut self,
         direction: Direction,
         peer: u32,
         subject: &Subject,
         now: Now,
-        answer: Answer,
+        (answer, mark): (Answer, u16),
     ) {
         if let Fragment::First { id, header } = subject.fragment {
             self.note_first(
                 &Packet { direction, peer, subject, now: millis(now), admitted: false },
                 id,
-                header,
+                (header, mark),
                 answer,
             );
         }
+    }
+
+    /// What was noted beside the first fragment of the packet that this later one belongs to.
+    pub fn mark(&self, direction: Direction, peer: u32, subject: &Subject, now: Now) -> Option<u16> {
+        let Fragment::Later { id, offset } = subject.fragment else { return None };
+        let key = Key::fragments(direction, peer, subject, id)?;
+        self.fragments.follows(&key, offset, self.generation, millis(now))
     }
 
     /// Forgets all flows and fragments of a peer (it was removed, and its number may be given to another); how many they were.
@@ -304,19 +311,21 @@ impl Flows {
         flow.saw(went).then_some(flow)
     }
 
-    fn note_first(&mut self, packet: &Packet<'_>, id: u32, header: u16, answer: Answer) {
+    fn note_first(&mut self, packet: &Packet<'_>, id: u32, beside: (u16, u16), answer: Answer) {
         let Some(key) = Key::fragments(packet.direction, packet.peer, packet.subject, id) else {
             return;
         };
         match answer {
-            Answer::Allow => self.fragments.pass(&key, header, self.generation, packet.now),
+            Answer::Allow => self.fragments.pass(&key, beside, self.generation, packet.now),
             Answer::Deny => self.fragments.stop(&key),
         }
     }
 
     fn judge_later(&mut self, packet: &Packet<'_>, id: u32, offset: u16) -> Verdict {
         let key = Key::fragments(packet.direction, packet.peer, packet.subject, id);
-        match key.is_some_and(|key| self.fragments.follows(&key, offset, self.generation, packet.now)) {
+        match key
+            .is_some_and(|key| self.fragments.follows(&key, offset, self.generation, packet.now).is_some())
+        {
             true => Verdict::Pass(Standing::Fragment),
             false => self.deny(packet, Refusal::Fragment),
         }

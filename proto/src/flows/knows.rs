@@ -15,7 +15,9 @@ impl Flows {
         match subject.fragment {
             Fragment::Later { id, offset } => {
                 let key = Key::fragments(direction, peer, subject, id);
-                key.is_some_and(|key| self.fragments.follows(&key, offset, self.generation, packet.now))
+                key.is_some_and(|key| {
+                    self.fragments.follows(&key, offset, self.generation, packet.now).is_some()
+                })
             }
             Fragment::Whole | Fragment::First { .. } => {
                 self.flow_of(&packet).is_some_and(|flow| flow.generation == self.generation)

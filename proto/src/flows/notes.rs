@@ -81,6 +81,8 @@ struct Passing {
     expires: u64,
     /// How many bytes belong to the first fragment alone.
     header: u16,
+    /// What the caller has noted beside.
+    mark: u16,
 }
 
 impl Fragments {
@@ -88,8 +90,8 @@ impl Fragments {
         Self { seed, sets: vec![[None; WAYS]; sets_for(many)] }
     }
 
-    /// The first fragment passed. Bytes before `header` may not come again.
-    pub(super) fn pass(&mut self, key: &Key, header: u16, generation: u64, now: u64) {
+    /// The first fragment passed, and this is noted beside. Bytes before `header` may not come again.
+    pub(super) fn pass(&mut self, key: &Key, (header, mark): (u16, u16), generation: u64, now: u64) {
         self.stop(key);
         let set = self.set(key);
         let way = set
@@ -99,7 +101,8 @@ impl Fragments {
                 way.filter(|way| way.expires > now).map(|way| (way.key.peer() != key.peer(), way.expires))
             })
             .map_or(0, |(at, _)| at);
-        set[way] = Some(Passing { key: *key, generation, expires: now.saturating_add(REASSEMBLY), header });
+        let expires = now.saturating_add(REASSEMBLY);
+        set[way] = Some(Passing { key: *key, generation, expires, header, mark });
     }
 
     /// The first fragment did not pass: nothing follows it.
@@ -120,12 +123,13 @@ impl Fragments {
         }
     }
 
-    /// Whether a later fragment may pass.
-    pub(super) fn follows(&self, key: &Key, offset: u16, generation: u64, now: u64) -> bool {
+    /// Whether a later fragment may pass: what was noted beside the first.
+    pub(super) fn follows(&self, key: &Key, offset: u16, generation: u64, now: u64) -> Option<u16> {
         let mask = self.sets.len() - 1;
-        self.sets[key.hash(self.seed) as usize & mask].iter().flatten().any(|way| {
-            way.key == *key && way.generation == generation && way.expires > now && offset >= way.header
-        })
+        let mut ways = self.sets[key.hash(self.seed) as usize & mask].iter().flatten();
+        let passing =
+            ways.find(|way| way.key == *key && way.generation == generation && way.expires > now)?;
+        (offset >= passing.header).then_some(passing.mark)
     }
 
     fn set(&mut self, key: &Key) -> &mut [Option<Passing>; WAYS] {

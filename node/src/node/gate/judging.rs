@@ -1,15 +1,17 @@
 //! Judging a packet: what the flow rules say of each, and what flows and rules say of what begins.
 
+mod one;
+
 use std::sync::Arc;
 
-use lockgate_proto::device::{CopyKind, CopyOrder, Judged, PeerId};
+use lockgate_proto::device::{CopyOrder, PeerId};
 use lockgate_proto::discard::Discard;
 use lockgate_proto::flows::{
     Answer, Direction, Flows, Limits, News, Question, Refusal, Speakers, Subject, Verdict, Verdicts,
 };
 use lockgate_proto::now::Now;
-use lockgate_proto::packet::{self, Fragment, Headers, TCP, Transport};
-use lockgate_proto::program::{Judgement, Outcome, Packet, Recognised, RuleRef, Tee};
+use lockgate_proto::packet::{self, Fragment, Headers, TCP};
+use lockgate_proto::program::{Packet, RuleRef};
 use lockgate_proto::rules::{Pair, Rules, Wants};
 use lockgate_proto::script::Script;
 
@@ -18,6 +20,7 @@ use super::random::Random;
 use super::reading::{facts, subject};
 use super::words::Opening;
 use super::{Load, Way};
+use one::{compare, conclude, decided, is_midstream, judge_all, may_begin, opener, rule_for, turned};
 
 /// What judging remembers.
 pub(super) struct Judging {
@@ -30,6 +33,8 @@ pub(super) struct Judging {
     verdicts: Verdicts<Each>,
     random: Random,
     logged: Logged,
+    /// Copies that were noted with packets in fragments.
+    copies: Vec<(PeerId, CopyOrder)>,
     seed: u128,
     /// What TCP flows speak; only where rules ask for it.
     speakers: Option<Speakers>,
@@ -113,10 +118,6 @@ enum Each {
 }
 
 impl Each {
-    const fn is_detour(self) -> bool {
-        matches!(self, Self::Passes(Way { detour: Some(_), .. }) | Self::Begins(Way { detour: Some(_), .. }))
-    }
-
     /// Whether it is all that there is to say about such packets.
     const fn is_simple(self) -> bool {
         matches!(self, Self::Passes(Way { copy: None, .. }) | Self::Open(Way { copy: None, .. }))
@@ -155,6 +156,7 @@ impl Judging {
             verdicts: Verdicts::new(VERDICTS, seed.rotate_left(64)),
             random: Random::new(seed),
             logged: Logged::default(),
+            copies: Vec::new(),
             seed: seed.rotate_left(32),
             speakers: None,
             dispute: None,
@@ -164,6 +166,7 @@ impl Judging {
     /// Other rules hold: every flow is judged again with its next packet.
     pub(super) fn rules_changed(&mut self) {
         self.compare_anew();
+        self.copies.clear();
         self.changed_at = self.revision;
     }
 
@@ -183,18 +186,25 @@ impl Judging {
 
     /// Whether the packet may pass, and which way.
     pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
-        let said = self.each(one, load, between);
-        if !matches!(said, Ok(Each::Open(_) | Each::Unheard(_))) {
-            // Flow rules have decided: what is left of a packet follows what they said of its first part. On a detour nothing does,
-            // or the rest would go straight.
-            let follows = said.as_ref().is_ok_and(|said| !said.is_detour());
-            let answer = if follows { Answer::Allow } else { Answer::Deny };
-            self.flows.note_fragment(one.direction, one.peer.number(), &one.subject, one.now, answer);
+        let way = self.way(one, load, between);
+        // What is left of a packet follows what was said of its first part, on the same way. On a detour nothing does, or the rest
+        // would go straight.
+        let (number, now) = (one.peer.number(), one.now);
+        if matches!(one.headers.fragment, Fragment::First { .. }) {
+            let follows = way.as_ref().is_ok_and(|way| way.detour.is_none());
+            let mark = way.as_ref().ok().and_then(|way| way.copy).map_or(Some(0), |copy| self.mark(copy));
+            let answer = if follows && mark.is_some() { Answer::Allow } else { Answer::Deny };
+            let noted = (answer, mark.unwrap_or(0));
+            self.flows.note_fragment(one.direction, number, &one.subject, now, noted);
         }
-        match said? {
+        way
+    }
+
+    fn way(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
+        match self.each(one, load, between)? {
             Each::Passes(way) => Ok(way),
             Each::Begins(way) => {
-                // Where no flow can hold it, what follows stays behind. Of a fragment the rest is looked after above.
+                // Where no flow can hold it, what follows stays behind. Of a fragment the rest is looked after elsewhere.
                 let subject = Subject { fragment: Fragment::Whole, ..one.subject };
                 let _ = self.flows.admit(one.direction, one.peer.number(), &subject, one.now);
                 Ok(way)
@@ -204,11 +214,30 @@ impl Judging {
         }
     }
 
+    /// The number by which a copy is noted; `None` where there are too many different ones.
+    fn mark(&mut self, copy: (PeerId, CopyOrder)) -> Option<u16> {
+        let known = self.copies.iter().position(|other| *other == copy);
+        let place = known.or_else(|| {
+            (self.copies.len() < COPIES).then(|| {
+                self.copies.push(copy);
+                self.copies.len() - 1
+            })
+        });
+        place.and_then(|place| u16::try_from(place + 1).ok())
+    }
+
+    /// The copy that was noted with the first part of this packet.
+    fn marked(&self, one: &One) -> Option<(PeerId, CopyOrder)> {
+        let mark = self.flows.mark(one.direction, one.peer.number(), &one.subject, one.now)?;
+        self.copies.get(usize::from(mark).checked_sub(1)?).copied()
+    }
+
     /// What the flow rules say of this one packet. A later fragment follows its first.
     fn each(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Each, No> {
         let pair = between.pairs.of(one.direction);
         let Some(pair) = pair.filter(|pair| pair.has_flow_rules() && !one.headers.fragment.is_later()) else {
-            return Ok(Each::Open(Way::default()));
+            let copy = if one.headers.fragment.is_later() { self.marked(one) } else { None };
+            return Ok(Each::Open(Way { copy, detour: None }));
         };
         let wants = between.pairs.wants().and(between.staged.map(Pairs::wants).unwrap_or_default());
         let number = one.peer.number();
@@ -238,7 +267,7 @@ impl Judging {
             let staged = forth.or_else(|| enforced.and_then(|_| back()));
             compare(&mut self.dispute, (one.direction, Opening::by(&one.headers)), enforced, staged);
         }
-        if said.is_err() && facts.tcp_flags & SYN_ACK == SYN {
+        if said.is_err() && may_begin(&facts) {
             // It opens nothing, so that there is nothing to hear.
             if let Some(speakers) = &mut self.speakers {
                 speakers.forget(one.direction, number, &one.subject);
@@ -307,122 +336,9 @@ impl Judging {
     }
 }
 
-/// What becomes of a packet that was judged.
-fn conclude(
-    pair: &Pair,
-    facts: &Packet,
-    judgement: &Judgement<'_>,
-    between: &Between<'_>,
-    direction: Direction,
-) -> Result<Each, No> {
-    let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(direction, tee))));
-    // Whoever cannot be heard is reset too: it may begin again.
-    let spoken = judgement.heard && facts.spoken != Recognised::Undecided;
-    let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
-    let rule = || judgement.by.map_or(No::Reason(why), |act| No::Rule(act.rule.clone(), why));
-    let detour = match judgement.outcome {
-        Outcome::Drop => return Err(rule()),
-        Outcome::NoMatch if spoken => return Ok(Each::Unheard(Way { copy, detour: None })),
-        Outcome::NoMatch => return Ok(Each::Open(Way { copy, detour: None })),
-        Outcome::Accept => None,
-        // Where the node that it should go through is no peer of ours, it goes nowhere.
-        Outcome::Redirect(to) => Some((between.called)(to).ok_or(No::Reason(Discard::NoRoute))?),
-    };
-    // What belongs to a flow does not begin anything: how the flow began was asked.
-    if !facts.established
-        && let Some(forbid) = pair.forbids(facts)
-    {
-        return Err(No::Rule(forbid.clone(), why));
-    }
-    let way = Way { copy, detour };
-    Ok(if between.pairs.wants().established { Each::Begins(way) } else { Each::Passes(way) })
-}
-
-/// Whether the flow rules let a packet pass; `None` where they leave that to the rest.
-fn decided(said: &Result<Each, No>) -> Option<bool> {
-    match said {
-        Ok(Each::Open(_) | Each::Unheard(_)) => None,
-        Ok(Each::Passes(_) | Each::Begins(_)) => Some(true),
-        Err(_) => Some(false),
-    }
-}
-
-/// Whether something may begin with the packet: of TCP, only with a SYN that answers nothing.
-fn may_begin(facts: &Packet) -> bool {
-    facts.protocol != Some(TCP) || facts.tcp_flags & (SYN | ACK) == SYN
-}
-
-/// Whether it is a TCP segment other than the SYN that begins a connection.
-fn is_midstream(headers: &Headers) -> bool {
-    matches!(headers.transport, Transport::Tcp { flags, .. } if u16::from(flags) & (SYN | ACK) != SYN)
-}
-
-/// The packet that it would be the answer to, as far as rules ask.
-fn turned(facts: &Packet) -> Packet {
-    let ports = facts.ports.map(|(source, destination)| (destination, source));
-    Packet { source: facts.destination, destination: facts.source, ports, ..*facts }
-}
-
-fn order(direction: Direction, tee: Tee<'_>) -> CopyOrder {
-    CopyOrder {
-        judged: if direction == Direction::Out { Judged::Outbound } else { Judged::Inbound },
-        kind: if tee.is_watch { CopyKind::Watch } else { CopyKind::Tee },
-        length: tee.length,
-    }
-}
-
-/// The rule that lets a flow begin, if one does.
-fn rule_for<'p>(pairs: &'p Pairs, question: &Question) -> Option<&'p RuleRef> {
-    let pair = pairs.of(question.direction)?;
-    Opening::of(question).packets().find_map(|packet| pair.allows(&packet))
-}
-
-/// The rule that lets a flow begin with a packet that the flow rules have left open, if one does.
-fn opener<'p>(pairs: &'p Pairs, question: &Question) -> Option<&'p RuleRef> {
-    let pair = pairs.of(question.direction)?;
-    Opening::of(question).packets().find_map(|packet| pair.opens(&packet))
-}
-
-/// Notes where the candidate says another thing.
-fn compare(
-    dispute: &mut Option<Dispute>,
-    (direction, opening): (Direction, Opening),
-    enforced: Option<&RuleRef>,
-    staged: Option<&RuleRef>,
-) {
-    if enforced.is_some() != staged.is_some() {
-        let (enforced, staged) = (enforced.cloned(), staged.cloned());
-        *dispute = Some(Dispute { direction, opening, enforced, staged });
-    }
-}
-
-/// Judges the first packet of a load, the last, and those between, which are all alike. Where they are told apart, none passes.
-fn judge_all<'p>(pair: &'p Pair, facts: &Packet, load: Load<'_>) -> Judgement<'p> {
-    let judge = |facts: &Packet| pair.each(facts).expect("the pair has flow rules");
-    if !load.is_several() {
-        return judge(facts);
-    }
-    // FIN and PSH are of the last one only, CWR of the first (as `Segments` cuts them).
-    let last = Packet { size: load.lengths.1, tcp_flags: facts.tcp_flags & !CWR, ..*facts };
-    let last = judge(&last);
-    if last.steady {
-        return last;
-    }
-    let first = Packet { tcp_flags: facts.tcp_flags & !(FIN | PSH), ..*facts };
-    let between = judge(&Packet { tcp_flags: first.tcp_flags & !CWR, ..first });
-    let first = judge(&first);
-    let agree = first.outcome == last.outcome && first.outcome == between.outcome;
-    if agree { first } else { Judgement { outcome: Outcome::Drop, ..first } }
-}
-
-const FIN: u16 = 0x01;
-const SYN: u16 = 0x02;
-const PSH: u16 = 0x08;
-const ACK: u16 = 0x10;
-const CWR: u16 = 0x80;
+/// Different copies that are noted with fragments at most: as many as there are rules for them, in a policy that can be read.
+const COPIES: usize = 255;
 /// Flows whose verdict is kept: a megabyte or so.
 const VERDICTS: usize = 8_192;
 /// TCP flows whose speech is watched: 900 bytes each.
 const SPEAKERS: usize = 4_096;
-
-const SYN_ACK: u16 = 0x12;

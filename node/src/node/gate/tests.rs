@@ -13,6 +13,7 @@ use super::*;
 
 mod attacked;
 mod drawn;
+mod reviewed;
 mod state;
 
 struct Counting(u8);
