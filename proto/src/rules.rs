@@ -443,4 +443,6 @@ mod packet_tests;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod review_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,111 @@
+//! Review 1: what flow rules say of each packet, and what the table of flows then lets pass beside.
+
+use std::time::Duration;
+
+use lockgate_proto::device::{Device, PeerConfig};
+use lockgate_proto::entropy::{Entropy, Randomness};
+use lockgate_proto::keys::PrivateKey;
+use lockgate_proto::now::Moment;
+use lockgate_proto::script::{Dialect, Options};
+
+use super::*;
+
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+const NOW: Now = Now { instant: Moment::ZERO, wall: Duration::ZERO };
+const OURS: [u8; 4] = [10, 77, 0, 1];
+const THEIRS: [u8; 4] = [10, 77, 0, 2];
+
+fn peer() -> PeerId {
+    let randomness = Randomness { secret: Box::new(Counting(1)), public: Box::new(Counting(2)) };
+    let mut device = Device::new(None, randomness, NOW);
+    let public_key = PrivateKey::generate(&mut Counting(3)).public();
+    device
+        .add_peer(PeerConfig { public_key, preshared_key: None, endpoint: None, keepalive: None }, NOW)
+        .unwrap()
+}
+
+fn script(text: &str) -> Gate {
+    Gate::script(&Script::compile(text, &Options::new("t", Dialect::ZeroTier)).unwrap(), 9)
+}
+
+fn ours(text: &str) -> Gate {
+    Gate::script(&Script::compile(text, &Options::new("t", Dialect::Lockgate)).unwrap(), 9)
+}
+
+/// TCP or UDP, `place` is that of a fragment.
+fn packet(
+    protocol: u8,
+    place: u16,
+    (source, destination): ([u8; 4], [u8; 4]),
+    ports: [u16; 2],
+    flags: u8,
+) -> Vec<u8> {
+    let length = if protocol == 6 { 40_u16 } else { 28 };
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 1]);
+    packet.extend(place.to_be_bytes());
+    packet.extend([64, protocol, 0, 0]);
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend(ports[0].to_be_bytes());
+    packet.extend(ports[1].to_be_bytes());
+    if protocol == 6 {
+        packet.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0]);
+    } else {
+        packet.extend([0, 8, 0, 0]);
+    }
+    packet
+}
+
+fn passes(gate: &mut Gate, direction: Direction, packet: &[u8]) -> bool {
+    gate.judge(direction, peer(), Load::one(packet), NOW).is_ok()
+}
+
+const OUT: ([u8; 4], [u8; 4]) = (OURS, THEIRS);
+const IN: ([u8; 4], [u8; 4]) = (THEIRS, OURS);
+
+/// ZeroTier passes the SYN and nothing else. Here the ACK, that no rule accepts, is asked about as if it were a SYN
+/// (`rule_for`), opens a flow, and then everything passes, both ways.
+#[test]
+fn a_rule_about_syns_lets_pass_syns_only() {
+    let mut gate = script("accept ipprotocol tcp and dport 22 and chr tcp_syn;");
+    assert!(passes(&mut gate, Direction::Out, &packet(6, 0, OUT, [5000, 22], 0x02)));
+    assert!(!passes(&mut gate, Direction::In, &packet(6, 0, IN, [22, 5000], 0x12)), "SYN-ACK");
+    assert!(
+        !passes(&mut gate, Direction::Out, &packet(6, 0, OUT, [5000, 22], 0x18)),
+        "data, which no rule accepts"
+    );
+    assert!(
+        !passes(&mut gate, Direction::In, &packet(6, 0, IN, [22, 5000], 0x18)),
+        "answers, which no rule accepts"
+    );
+}
+
+/// A first fragment that a rule accepts opens a flow, by which answers pass that no rule accepts.
+#[test]
+fn a_fragment_is_no_way_to_answers_that_no_rule_accepts() {
+    let mut gate = script("accept ipprotocol udp and dport 53;");
+    assert!(passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [5000, 53], 0)));
+    assert!(!passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "there is no state");
+    assert!(passes(&mut gate, Direction::Out, &packet(17, 0x2000, OUT, [5000, 53], 0)));
+    assert!(!passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "nor after a fragment");
+}
+
+/// The same where a rule says `established` about something else altogether.
+#[test]
+fn established_lets_pass_what_says_it() {
+    let mut gate = ours("accept established and sport 22; accept ipprotocol udp and dport 53;");
+    assert!(passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [5000, 53], 0)));
+    assert!(!passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "no rule accepts it");
+}
