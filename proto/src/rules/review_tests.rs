@@ -130,3 +130,35 @@ fn what_passes_by_its_ports_can_be_asked_for() {
     let question = PacketQuestion { from: "g", to: "h", kind: PacketKind::Other(132), addresses: None };
     assert!(rules.packet(&question).is_ok());
 }
+
+/// What `policy compile` prints is not always in the language.
+#[test]
+fn a_policy_printed_as_flow_rules_compiles() {
+    use crate::script::{Dialect, Options, Script};
+    for (what, name) in [("a service", "log"), ("a capability", "a-b")] {
+        let text = format!(
+            "default = \"deny\"\n{HEAD}[service.{}]\nhosted-by = \"role=gw\"\nsocket = \"pub\"\n[[allow]]\nid = \"s\"\nfrom = \"role=hist\"\nto = \"{}\"\n[capability.{}]\nto = \"tele\"\nmax-ttl = \"1h\"\n",
+            if what == "a service" { name } else { "plain" },
+            if what == "a service" { name } else { "plain" },
+            if what == "a service" { "plain" } else { name },
+        );
+        let policy = Policy::parse("p.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let printed = policy_text(&policy);
+        let compiled = Script::compile(&printed, &Options::new("t", Dialect::Lockgate));
+        assert!(compiled.is_ok(), "{what} called {name}: {printed}\n{:#?}", compiled.err());
+    }
+}
+
+/// A node that is named as an observer or a detour takes whatever matches, also as the destination: nothing allows it, and only
+/// the sender's own judgement stops it. (Upstream has that too, with both ends believed to be honest.)
+#[test]
+fn an_observer_takes_no_more_than_others_as_a_destination() {
+    for raw in ["tee -1 h;", "tee -1 h ipprotocol tcp;\ndrop ipprotocol tcp;", "redirect h ipprotocol tcp;"] {
+        let rules = rules(raw);
+        let question = PacketQuestion { from: "g", to: "h", kind: PacketKind::Tcp(22), addresses: None };
+        assert!(rules.packet(&question).is_err(), "nothing allows it");
+        let pair = rules.pair(Direction::In, &"h".into(), &"g".into()).expect("known");
+        let judged = pair.each(&tcp()).expect("there are flow rules");
+        assert_ne!(judged.outcome, Outcome::Accept, "{raw}: h takes it from a g that does not judge");
+    }
+}

@@ -6,6 +6,7 @@ use lockgate_proto::device::{Device, PeerConfig};
 use lockgate_proto::entropy::{Entropy, Randomness};
 use lockgate_proto::keys::PrivateKey;
 use lockgate_proto::now::Moment;
+use lockgate_proto::policy::Policy;
 use lockgate_proto::script::{Dialect, Options};
 
 use super::*;
@@ -108,4 +109,64 @@ fn established_lets_pass_what_says_it() {
     let mut gate = ours("accept established and sport 22; accept ipprotocol udp and dport 53;");
     assert!(passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [5000, 53], 0)));
     assert!(!passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "no rule accepts it");
+}
+
+/// The first fragment goes the way that the rule says, the rest of the packet goes straight on: whoever observes sees no more than
+/// the first fragment, and what was to be redirected is not.
+#[test]
+fn later_fragments_go_the_way_of_the_first() {
+    let randomness = Randomness { secret: Box::new(Counting(1)), public: Box::new(Counting(2)) };
+    let mut device = Device::new(None, randomness, NOW);
+    let [beta, gamma] = [3, 4].map(|seed| {
+        let public_key = PrivateKey::generate(&mut Counting(seed)).public();
+        let config = PeerConfig { public_key, preshared_key: None, endpoint: None, keepalive: None };
+        device.add_peer(config, NOW).unwrap()
+    });
+    for rule in ["tee -1 gamma;\naccept ipprotocol udp;", "redirect gamma ipprotocol udp;"] {
+        let text = format!(
+            "default = \"deny\"\nrules = '''\n{rule}\n'''\n[tags]\nrole = [\"edge\"]\n[nodes]\nalpha = {{}}\nbeta = {{}}\ngamma = {{}}\n"
+        );
+        let policy = Policy::parse("p.toml", &text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let rules = Arc::new(Rules::compile(&policy, 1));
+        let mut gate = Gate::policy("alpha".into(), Territory::new(vec![OURS.into()], vec![]), rules, 9);
+        gate.name(beta, "beta".into(), &[Prefix::masked(THEIRS.into(), 32).unwrap()]);
+        gate.name(gamma, "gamma".into(), &[Prefix::masked([10, 77, 0, 3].into(), 32).unwrap()]);
+        let mut way = |place| {
+            let packet = packet(17, place, OUT, [5000, 53], 0);
+            gate.judge(Direction::Out, beta, Load::one(&packet), NOW)
+        };
+        let (first, later) = (way(0x2000), way(0x0100));
+        assert!(first.is_ok());
+        assert!(later == first || later.is_err(), "{rule}: {first:?}, then {later:?}");
+    }
+}
+
+/// Flows of other protocols have no ports, so that one with a port that a rule accepts makes all of them established.
+#[test]
+fn established_tells_ports_apart_where_rules_do() {
+    for protocol in [132, 136] {
+        let mut gate = ours(&format!("accept established; accept ipprotocol {protocol} and dport 5000;"));
+        assert!(!passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 22], 0)));
+        assert!(passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 5000], 0)));
+        assert!(
+            !passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 22], 0)),
+            "{protocol}: port 22, which no rule accepts"
+        );
+    }
+}
+
+/// A node that a rule names as an observer takes from a hostile peer whatever the rule matches.
+#[test]
+fn an_observer_takes_nothing_that_no_rule_accepts() {
+    let text = "default = \"deny\"\nrules = '''\ntee -1 alpha;\n'''\n[nodes]\nalpha = {}\nbeta = {}\n";
+    let policy = Policy::parse("p.toml", text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    let mut gate = Gate::policy(
+        "alpha".into(),
+        Territory::new(vec![OURS.into()], vec![]),
+        Arc::new(Rules::compile(&policy, 1)),
+        9,
+    );
+    let beta = peer();
+    gate.name(beta, "beta".into(), &[Prefix::masked(THEIRS.into(), 32).unwrap()]);
+    assert!(!passes(&mut gate, Direction::In, &packet(6, 0, IN, [5000, 22], 2)), "SSH, which nothing allows");
 }
