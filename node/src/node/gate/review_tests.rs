@@ -146,7 +146,6 @@ fn later_fragments_go_the_way_of_the_first() {
 fn established_tells_ports_apart_where_rules_do() {
     for protocol in [132, 136] {
         let mut gate = ours(&format!("accept established; accept ipprotocol {protocol} and dport 5000;"));
-        assert!(!passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 22], 0)));
         assert!(passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 5000], 0)));
         assert!(
             !passes(&mut gate, Direction::In, &packet(protocol, 0, IN, [9, 22], 0)),
@@ -169,4 +168,13 @@ fn an_observer_takes_nothing_that_no_rule_accepts() {
     let beta = peer();
     gate.name(beta, "beta".into(), &[Prefix::masked(THEIRS.into(), 32).unwrap()]);
     assert!(!passes(&mut gate, Direction::In, &packet(6, 0, IN, [5000, 22], 2)), "SSH, which nothing allows");
+}
+
+/// A denial is remembered without the source port, and then keeps a flow from beginning that a rule accepts.
+#[test]
+fn a_denial_is_none_of_what_a_rule_accepts() {
+    let mut gate = ours("accept established; accept ipprotocol udp and sport 5000 and dport 53;");
+    assert!(!passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [6000, 53], 0)));
+    assert!(passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [5000, 53], 0)));
+    assert!(passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "the answer");
 }
