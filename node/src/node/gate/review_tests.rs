@@ -178,3 +178,37 @@ fn a_denial_is_none_of_what_a_rule_accepts() {
     assert!(passes(&mut gate, Direction::Out, &packet(17, 0, OUT, [5000, 53], 0)));
     assert!(passes(&mut gate, Direction::In, &packet(17, 0, IN, [53, 5000], 0)), "the answer");
 }
+
+/// A segment of TCP between our port 5000 and their port 5555.
+fn segment(direction: Direction, numbers: (u32, u32), flags: u8, payload: &[u8]) -> Vec<u8> {
+    let (ends, ports) = if direction == Direction::Out { (OUT, [5000, 5555]) } else { (IN, [5555, 5000]) };
+    let mut packet = packet(6, 0, ends, ports, flags);
+    packet[24..28].copy_from_slice(&numbers.0.to_be_bytes());
+    packet[28..32].copy_from_slice(&numbers.1.to_be_bytes());
+    packet.extend(payload);
+    let length = u16::try_from(packet.len()).unwrap();
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet
+}
+
+/// Opens a connection and says something that is not ZMTP.
+fn speak(gate: &mut Gate) -> Result<Way, Discard> {
+    let mut judge = |direction, packet: Vec<u8>| gate.judge(direction, peer(), Load::one(&packet), NOW);
+    judge(Direction::Out, segment(Direction::Out, (999, 0), 0x02, b"")).expect("a SYN");
+    judge(Direction::In, segment(Direction::In, (4999, 1000), 0x12, b"")).expect("its answer");
+    judge(Direction::Out, segment(Direction::Out, (1000, 5000), 0x18, b"GET / HTTP/1.0"))
+}
+
+/// What is decided against is to be reset, also where no rule drops it but none accepts it either.
+#[test]
+fn what_no_rule_accepts_once_it_is_decided_is_reset() {
+    let mut gate = ours("drop zmtp mechanism NULL; accept ipprotocol tcp and zmtp;");
+    assert_eq!(speak(&mut gate), Err(Discard::WrongSpeech));
+}
+
+/// The same question as for the ACK that no rule accepts: as a SYN it would pass.
+#[test]
+fn what_is_not_zmtp_does_not_pass_because_its_syn_did() {
+    let mut gate = ours("accept ipprotocol tcp and (zmtp or chr tcp_syn);");
+    assert!(speak(&mut gate).is_err(), "it is not ZMTP");
+}
