@@ -42,7 +42,7 @@ fn a_second_syn_does_not_move_the_start_of_what_the_other_end_hears() {
 #[test]
 fn an_old_acknowledgement_proves_nothing_about_the_data_of_a_syn() {
     let mut recogniser = Recogniser::new();
-    assert_eq!(hear(&mut recogniser, Opener, (999, 0), SYN, JUNK), Fit::Fits);
+    let trick = hear(&mut recogniser, Opener, (999, 0), SYN, JUNK);
     // The other end knows another connection, and says how far it is: 1060.
     let challenge = hear(&mut recogniser, Other, (77, 1_060), ACK, b"");
     let reset = hear(&mut recogniser, Opener, (1_060, 0), RST, b"");
@@ -50,7 +50,7 @@ fn an_old_acknowledgement_proves_nothing_about_the_data_of_a_syn() {
     let answer = hear(&mut recogniser, Other, (4_999, 1_000), SYN | ACK, b"");
     let sent = hear(&mut recogniser, Opener, (1_000, 5_000), ACK, &greeting());
     assert!(
-        [challenge, reset, syn, answer, sent].contains(&Fit::Gap),
+        [trick, challenge, reset, syn, answer, sent].contains(&Fit::Gap),
         "the other end hears a greeting of ZMTP, and it was recognised as {:?}",
         recogniser.recognised()
     );
