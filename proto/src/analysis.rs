@@ -28,3 +28,5 @@ pub use topics::{TopicSet, TopicSpan};
 
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod review_tests;

@@ -396,4 +396,6 @@ mod properties;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
+mod review_tests;
+#[cfg(test)]
 mod tests;

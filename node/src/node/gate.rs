@@ -207,3 +207,5 @@ impl Gate {
         }
     }
 }
+#[cfg(test)]
+mod review_tests;

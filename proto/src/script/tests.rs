@@ -3,6 +3,7 @@
 mod dialects;
 mod printed;
 mod random;
+mod review;
 mod zerotier;
 
 use alloc::string::ToString;

@@ -333,4 +333,6 @@ const ACK: u8 = 16;
 const URG: u8 = 32;
 
 #[cfg(test)]
+mod review_tests;
+#[cfg(test)]
 mod tests;
