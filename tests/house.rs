@@ -13,7 +13,7 @@ mod floors;
 /// Longest file, in lines; style.md aims below 400.
 const LONGEST: usize = 500;
 /// What README.md may tell a user to type in a `sh` block, and where it is run by itself.
-const README_COMMANDS: [(&str, &str); 18] = [
+const README_COMMANDS: [(&str, &str); 21] = [
     ("cargo run --release -- demo", "tests/real"),
     ("cargo test --workspace", ".ci/run"),
     ("cargo build --release", ".ci/run"),
@@ -26,6 +26,9 @@ const README_COMMANDS: [(&str, &str); 18] = [
     ("lockgate zmq", "node/tests/walk.rs"),
     ("lockgate ping", "node/tests/walk.rs"),
     ("lockgate peers", "node/tests/walk.rs"),
+    ("lockgate policy", "node/tests/walk.rs"),
+    ("lockgate reach", "node/tests/walk.rs"),
+    ("lockgate explain", "node/tests/walk.rs"),
     // These need root: in namespaces, under other interface names and paths.
     ("lockgate wg --allow-all", "tests/network/wg_quick.rs"),
     ("wg syncconf", "tests/network/wg_quick.rs"),

@@ -117,8 +117,30 @@ impl Walk {
         }
     }
 
+    /// What the README says about a change of the policy.
+    fn change(&self, host: &str) {
+        let reached = self.fine(host, "lockgate reach --policy lockgate/policy.toml");
+        assert!(reached.contains("telemetry temp.*  telemetry-to-historian (line 16)"), "{reached}");
+        let ask = "lockgate explain --policy lockgate/policy.toml edge-south edge-north/telemetry#vib.1";
+        let explained = self.run(host, ask);
+        assert_eq!(explained.status.code(), Some(1), "denied");
+        let policy = self.block("policy.toml");
+        let candidate = policy.replace("topics = [\"temp.\"]", "topics = [\"temp.\", \"vib.\"]");
+        assert_ne!(policy, candidate);
+        std::fs::write(self.file(host, "candidate.toml"), candidate).expect("our own file");
+        let diff = self.run(host, "lockgate policy diff lockgate/policy.toml lockgate/candidate.toml");
+        let said = String::from_utf8_lossy(&diff.stdout);
+        assert!(diff.status.code() == Some(1) && said.contains("telemetry vib.*"), "{said}");
+        self.fine(host, "lockgate policy stage lockgate/candidate.toml -c lockgate/lockgate.toml");
+        let status = self.fine(host, "lockgate status -c lockgate/lockgate.toml");
+        assert!(status.contains("candidate.toml"), "{status}");
+        self.fine(host, "lockgate policy promote -c lockgate/lockgate.toml");
+    }
+
     /// Step 5: a node that says that it is ready, and what it logs afterwards.
     fn up(&self, host: &str) -> (Running, BufReader<ChildStderr>) {
+        let tested = self.fine(host, "lockgate policy test --cover --mutate lockgate/policy.toml");
+        assert!(tested.contains("3 passed, 0 failed") && tested.contains("survived 0"), "{tested}");
         let checked = self.fine(host, "lockgate check -c lockgate/lockgate.toml");
         assert!(checked.contains("ok: 1 peers") && !checked.contains("warning"), "{checked}");
         let mut command = self.command(host, "lockgate up -c lockgate/lockgate.toml");
@@ -164,4 +186,5 @@ fn the_readme_leads_from_nothing_to_two_nodes_that_carry_and_deny() {
     assert!(answered.contains("4 of 4 answered") && answered.contains("round trip"), "{answered}");
     let peers = walk.fine("south", "lockgate peers -c lockgate/lockgate.toml");
     assert!(peers.contains("edge-north") && peers.contains(" ago") && peers.contains("10.77.0.1"), "{peers}");
+    walk.change("south");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lockgate_proto::policy::{ForbidTarget, NodeTags, Policy, TagExpr};
 use lockgate_proto::program::Direction;
-use lockgate_proto::rules::{Ask, Opening, PacketKind, PacketQuestion, Rules, What, policy_text};
+use lockgate_proto::rules::{Ask, Opening, PacketKind, PacketQuestion, Rules, What};
 use lockgate_proto::script::{Dialect, Options, Script};
 use lockgate_proto::zmtp::SocketType;
 
@@ -127,12 +127,12 @@ fn is_forbidden(policy: &Policy, from: &str, to: &str, service: Option<&str>) ->
     })
 }
 
-/// What it compiles to is printed as scripts that compile, and so is the policy as a whole.
+/// What it compiles to is printed as scripts that compile.
 fn print(policy: &Policy, rules: &Rules) {
     let tags = policy.rules.as_ref().map_or(&[][..], |rules| &rules.tags);
     let options = Options { tags, ..Options::new("policy", Dialect::Lockgate) };
     let lists = rules.program().map(|(_, list)| list.to_string());
-    for printed in lists.chain([policy_text(policy)]) {
+    for printed in lists {
         let script = Script::compile(&printed, &options);
         let script = script.unwrap_or_else(|mistakes| panic!("{printed}\n{mistakes:?}"));
         let again = Script::compile(&script.to_string(), &options).expect("what was printed");
