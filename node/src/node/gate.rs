@@ -207,5 +207,3 @@ impl Gate {
         }
     }
 }
-#[cfg(test)]
-mod review_tests;
