@@ -21,7 +21,7 @@ mod who;
 pub use facts::packet_facts;
 pub use fold::Known;
 pub use judge::{Judgement, Outcome, Tee};
-pub use may::Bounds;
+pub use may::{Bounds, LONGEST_TOPIC};
 pub use sets::{Net, NetSet, PortSet};
 pub use subject::{Direction, EndSocket, Message, Packet, Parties, Recognised, Subject, Topic};
 pub use who::{NodeTags, TagExpr, Term};
