@@ -3,7 +3,7 @@
 mod dialects;
 mod printed;
 mod random;
-mod review;
+mod whole;
 mod zerotier;
 
 use alloc::string::ToString;
