@@ -12,6 +12,7 @@ mod ask;
 mod doubt;
 mod facts;
 mod fold;
+mod held;
 mod judge;
 mod may;
 mod sets;
