@@ -186,7 +186,7 @@ impl Alpha {
     fn copy(&mut self, packet: &[u8]) {
         let Self { node, socket, clock } = self;
         let beta = node.peer_named("beta").expect("it has this peer");
-        let order = CopyOrder { judged: Judged::Inbound, kind: CopyKind::Watch, length: 40 };
+        let order = CopyOrder { judged: Judged::Outbound, kind: CopyKind::Watch, length: 40 };
         node.send_copies(beta, order, packet, &Single(packet), clock.now(), &mut Out(socket))
             .expect("it is sent");
     }
@@ -257,7 +257,7 @@ fn as_json_it_is_a_line_of_text_a_packet() {
     BufReader::new(stdout).read_to_string(&mut text).expect("text");
     let line: Value = serde_json::from_str(&text).expect("one line of JSON");
     let said = ["from", "judged", "kind"].map(|key| line[key].as_str().expect("text"));
-    assert_eq!(said, ["alpha", "in", "watch"]);
+    assert_eq!(said, ["alpha", "out", "watch"]);
     assert_eq!((line["length"].as_u64(), line["bytes"].as_str().map(str::len)), (Some(100), Some(80)));
 }
 

@@ -28,5 +28,3 @@ pub use topics::{TopicSet, TopicSpan};
 
 #[cfg(test)]
 mod random;
-#[cfg(test)]
-mod review_tests;

@@ -116,8 +116,8 @@ impl Flows {
         self.judge_packet(&Packet { direction, peer, subject, now: millis(now), admitted: false }, ask)
     }
 
-    /// A packet that the rules let pass by itself: what follows from it may pass too, if the verdict is that it may. That another
-    /// packet like it was denied just now counts for nothing.
+    /// A packet that the rules let pass by itself. What follows from it is known ([`Flows::knows`]), and passes only where rules say
+    /// so, unless a flow that carries is there already. That another packet like it was denied just now counts for nothing.
     pub fn admit(&mut self, direction: Direction, peer: u32, subject: &Subject, now: Now) -> Verdict {
         let packet = Packet { direction, peer, subject, now: millis(now), admitted: true };
         self.judge_packet(&packet, |_| Answer::Allow)
@@ -206,7 +206,8 @@ impl Flows {
             return self.deny(packet, Refusal::Unparsed);
         };
         let opens = packet.flags().opens();
-        let before = self.table.find(&key, now);
+        let admitted = packet.admitted;
+        let before = self.table.find(&key, now).filter(|at| admitted || self.table.flow(*at).carries());
         if let Some(at) = before
             && !(opens && self.table.flow(at).origin != direction)
         {
@@ -249,6 +250,7 @@ impl Flows {
     fn judge_again(&mut self, at: u32, now: u64, ask: impl FnOnce(&Question) -> Answer) -> Result<(), News> {
         let flow = self.table.flow(at);
         let question = flow.key.question(flow.origin);
+        let question = Question { allowed_by: Some(flow.generation), ..question };
         if ask(&question) == Answer::Allow {
             return Ok(());
         }
@@ -273,6 +275,7 @@ impl Flows {
             return self.deny(packet, Refusal::Rules);
         }
         let flow = Flow::opened(key, packet.direction, self.generation, packet.flags(), packet.now);
+        let flow = if packet.admitted { flow.alone() } else { flow };
         if let Some(at) = self.table.find(&key, packet.now) {
             self.table.remove(at);
         }
@@ -287,7 +290,7 @@ impl Flows {
     fn judge_error(&mut self, packet: &Packet<'_>, quoted: Option<Quoted>) -> Verdict {
         let flow = self.flow_quoted(packet, quoted);
         // A flow that other rules allowed is no proof: the next packet of its own decides.
-        match flow.is_some_and(|flow| flow.generation == self.generation) {
+        match flow.is_some_and(|flow| flow.generation == self.generation && flow.carries()) {
             true => Verdict::Pass(Standing::Related),
             false => self.deny(packet, Refusal::Unrelated),
         }

@@ -13,6 +13,7 @@ mod overlap;
 mod permission;
 mod raw;
 mod service;
+mod size;
 mod tags;
 mod target;
 
@@ -123,6 +124,7 @@ fn read(file: &str, root: &Table, mistakes: &mut Mistakes, warnings: &mut Mistak
     policy.tests = reader.tests(root);
     policy.rules = raw::read(file, root, &names, mistakes, warnings);
     overlap::refuse(&policy, mistakes);
+    size::refuse(&policy, mistakes);
     require_rules(root, &policy, mistakes);
     policy
 }

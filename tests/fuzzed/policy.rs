@@ -131,8 +131,7 @@ fn is_forbidden(policy: &Policy, from: &str, to: &str, service: Option<&str>) ->
 fn print(policy: &Policy, rules: &Rules) {
     let tags = policy.rules.as_ref().map_or(&[][..], |rules| &rules.tags);
     let options = Options { tags, ..Options::new("policy", Dialect::Lockgate) };
-    let lists = rules.program().map(|(_, list)| list.to_string());
-    for printed in lists {
+    for printed in rules.program().map(|(_, list)| list.to_string()) {
         let script = Script::compile(&printed, &options);
         let script = script.unwrap_or_else(|mistakes| panic!("{printed}\n{mistakes:?}"));
         let again = Script::compile(&script.to_string(), &options).expect("what was printed");

@@ -12,7 +12,9 @@ mod worlds;
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 
-use lockgate_proto::program::{Act, Judgement, Known, List, Outcome, Packet, Recognised, Subject, Test};
+use lockgate_proto::program::{
+    Act, Characteristics, Judgement, Known, List, Outcome, Packet, Recognised, Subject, Test,
+};
 
 use dice::Dice;
 use obvious::{Said, Truth, truth};
@@ -172,16 +174,15 @@ fn what_cannot_be_read_never_passes_by_a_rule_that_asks_for_it() {
     for _ in 0..20_000 {
         let rules = programs::program(&mut dice);
         let list = programs::flat(&rules);
-        let asks = list.tests().any(|test| {
-            matches!(
-                test,
-                Test::IpProtocol(_)
-                    | Test::Icmp { .. }
-                    | Test::SourcePort(..)
-                    | Test::DestinationPort(..)
-                    | Test::SourcePortIn(_)
-                    | Test::DestinationPortIn(_)
-            )
+        let asks = list.tests().any(|test| match test {
+            Test::Characteristics(bits) => bits & Characteristics::TCP_FLAGS != 0,
+            Test::IpProtocol(_)
+            | Test::Icmp { .. }
+            | Test::SourcePort(..)
+            | Test::DestinationPort(..)
+            | Test::SourcePortIn(_)
+            | Test::DestinationPortIn(_) => true,
+            _ => false,
         });
         let (world, thing) = (World::new(&mut dice), Thing::packet(&mut dice));
         let Subject::Packet(packet) = thing.subject() else { unreachable!("a packet") };

@@ -4,7 +4,7 @@
 //! speaks of its own traffic only: source or destination of the packet must lead to that peer. And never of ours: who is an end
 //! of the traffic needs no copy of it, and a packet for us that came this way would have passed us by.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use lockgate_proto::device::{CopyOrder, Detour, Judged, PacketCopy, PeerId};
 use lockgate_proto::discard::Discard;
@@ -62,7 +62,7 @@ impl Node {
     /// A peer has sent the first bytes of a packet, for whoever observes here.
     pub(super) fn copied(&mut self, peer: PeerId, copy: &PacketCopy<'_>, now: Now) -> Result<(), Discard> {
         let observes = self.broker.rules().observes(&self.name);
-        let admitted = self.check_ends(peer, copy.bytes);
+        let admitted = self.check_ends(peer, copy.judged, copy.bytes);
         let admitted = admitted.and(if observes { Ok(()) } else { Err(Discard::Denied) });
         match (admitted, self.known(peer)) {
             (Ok(()), Some((_, from))) => {
@@ -85,8 +85,8 @@ impl Node {
         detour: Detour<'_>,
         inside: &mut impl FnMut(&[u8]),
     ) -> Result<(), Discard> {
-        let Detour { packet, .. } = detour;
-        self.check_ends(peer, packet)?;
+        let Detour { judged, packet } = detour;
+        self.check_ends(peer, judged, packet)?;
         if self.addresses.is_empty() {
             // A node that does not know its own addresses (`wg`) cannot tell what is not for it.
             return Err(Discard::ForeignCopy);
@@ -98,14 +98,17 @@ impl Node {
         Ok(())
     }
 
-    /// Whether a peer may speak of this packet, by its addresses: one leads to that peer, and none is our own.
-    fn check_ends(&self, peer: PeerId, packet: &[u8]) -> Result<(), Discard> {
+    /// Whether a peer may speak of this packet, by its addresses: it goes between two hosts that are not of one node, the end that has
+    /// judged it is that peer's, and none is our own.
+    fn check_ends(&self, peer: PeerId, judged: Judged, packet: &[u8]) -> Result<(), Discard> {
         let ends = [packet::source(packet), packet::destination(packet)].map(|end| end.ok_or(Discard::NotIp));
         let [source, destination] = [ends[0]?, ends[1]?];
-        let leads_there = |end: IpAddr| self.device.route(end) == Some(peer);
+        let (near, far) =
+            if judged == Judged::Outbound { (source, destination) } else { (destination, source) };
         let is_ours = |end: IpAddr| self.addresses.contains(&end);
-        let is_theirs = leads_there(source) || leads_there(destination);
-        if is_theirs && !is_ours(source) && !is_ours(destination) {
+        let is_theirs = self.device.route(near) == Some(peer) && self.device.route(far) != Some(peer);
+        let is_group = destination.is_multicast() || destination == IpAddr::V4(Ipv4Addr::BROADCAST);
+        if is_theirs && !is_group && !is_ours(source) && !is_ours(destination) {
             Ok(())
         } else {
             Err(Discard::ForeignCopy)

@@ -3,6 +3,7 @@
 mod denials;
 mod judging;
 mod logged;
+mod pace;
 mod policed;
 mod random;
 mod reading;

@@ -144,6 +144,9 @@ impl Node {
         out: &mut impl Outbox,
         inside: &mut impl FnMut(&[u8]),
     ) {
+        if !self.complaints.may(now.instant) {
+            return;
+        }
         let (mut answer, mut instead) = ([0; reset::LONGEST], [0; reset::LONGEST]);
         let answer = reset::answer(packet, &mut answer).map(|len| &answer[..len]);
         let instead = reset::instead(packet, &mut instead).map(|len| &instead[..len]);

@@ -49,6 +49,17 @@ impl Flow {
         flow
     }
 
+    /// The same, of a packet that passed by itself: nothing else passes by this flow, but it is known.
+    pub(super) const fn alone(mut self) -> Self {
+        self.seen |= ALONE;
+        self
+    }
+
+    /// Whether packets pass by belonging to it.
+    pub(super) const fn carries(&self) -> bool {
+        self.seen & ALONE == 0
+    }
+
     /// Whether a packet went in `direction`.
     pub(super) fn saw(&self, direction: Direction) -> bool {
         self.seen & SEEN[direction as usize] != 0
@@ -87,7 +98,7 @@ impl Flow {
         let ended = matches!(self.phase, Phase::HalfClosed | Phase::Closing | Phase::Reset);
         if flags.opens() && ended && direction == self.origin {
             // The ports are used again.
-            self.seen = 0;
+            self.seen &= ALONE;
             self.phase = Phase::Opening;
         }
         if self.phase == Phase::Reset {
@@ -131,5 +142,7 @@ const TCP_OPEN: u64 = 7_440_000;
 const SEEN: [u8; 2] = [1, 2];
 /// A FIN was seen, by direction.
 const DONE: [u8; 2] = [4, 8];
+/// It was opened by a packet that passed by itself.
+const ALONE: u8 = 16;
 const BOTH: u8 = SEEN[0] | SEEN[1];
 const BOTH_DONE: u8 = DONE[0] | DONE[1];

@@ -193,6 +193,10 @@ impl Key {
         (self.0[5] >> 8) as u8
     }
 
+    fn class(&self) -> u8 {
+        self.0[5] as u8
+    }
+
     /// What to ask the rules about a flow that was opened in `origin`.
     pub(super) fn question(&self, origin: Direction) -> Question {
         let [our_port, their_port] = [(self.0[4] >> 16) as u16, self.0[4] as u16];
@@ -207,7 +211,17 @@ impl Key {
             ICMP => PacketKind::Icmp,
             other => PacketKind::Other(other),
         };
-        Question { direction: origin, peer: self.peer(), source, destination, kind, again: true }
+        let from = if origin == Direction::Out { our_port } else { their_port };
+        let is_v6 = !self.is_v4();
+        let is_echo = [Class::EchoOut as u8, Class::EchoIn as u8].contains(&self.class());
+        let (source_port, icmp) = match (self.protocol(), is_echo) {
+            (ICMP, true) => (None, Some((if is_v6 { 128 } else { 8 }, 0))),
+            (ICMP, _) => (None, Some(from.to_be_bytes().into())),
+            (TCP | UDP, _) => (Some(from), None),
+            _ => (None, None),
+        };
+        let peer = self.peer();
+        Question { direction: origin, peer, source, destination, kind, source_port, icmp, allowed_by: None }
     }
 
     /// The address here and the one there.
@@ -236,7 +250,12 @@ pub(super) fn question(direction: Direction, peer: u32, subject: &Subject) -> Qu
         Transport::Unparsed => PacketKind::Unparsed,
     };
     let (source, destination) = (subject.source, subject.destination);
-    Question { direction, peer, source, destination, kind, again: false }
+    let (source_port, icmp) = match subject.transport {
+        Transport::Tcp { source, .. } | Transport::Udp { source, .. } => (Some(source), None),
+        Transport::Icmp { kind, code, .. } => (None, Some((kind, code))),
+        Transport::Other(_) | Transport::Unparsed => (None, None),
+    };
+    Question { direction, peer, source, destination, kind, source_port, icmp, allowed_by: None }
 }
 
 /// Whether an ICMP message is an error, which quotes the packet that it is about. Redirects are none: nothing that

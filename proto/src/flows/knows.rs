@@ -48,6 +48,10 @@ impl Flows {
     fn flow_of(&self, packet: &Packet<'_>) -> Option<&Flow> {
         let Packet { direction, peer, subject, now, .. } = *packet;
         let v6 = key::is_v6(subject.source);
+        // They have ports, by which flows are not told apart.
+        if matches!(subject.transport, Transport::Other(SCTP | UDP_LITE)) {
+            return None;
+        }
         if let Transport::Icmp { kind, quoted, .. } = subject.transport
             && key::is_error(v6, kind)
         {
@@ -66,6 +70,9 @@ impl Flows {
         }
     }
 }
+
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
 
 #[cfg(test)]
 mod tests {

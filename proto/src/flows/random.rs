@@ -149,7 +149,15 @@ impl Model {
             source: subject.source,
             destination: subject.destination,
             kind: question,
-            again: false,
+            source_port: match subject.transport {
+                Transport::Tcp { source, .. } | Transport::Udp { source, .. } => Some(source),
+                _ => None,
+            },
+            icmp: match subject.transport {
+                Transport::Icmp { kind, code, .. } => Some((kind, code)),
+                _ => None,
+            },
+            allowed_by: None,
         };
         let names = names(direction, peer, subject);
         let opens = flags.is_some_and(|flags| flags.0 & 2 != 0 && flags.0 & 16 == 0);
@@ -331,7 +339,13 @@ fn the_table_and_the_model_agree_on_random_packets() {
                 wanted,
                 "seed {seed} step {step}: {verdict:?} {direction:?} {subject:?}"
             );
-            assert_eq!(known, wanted && asked.is_none(), "seed {seed} step {step}: {verdict:?} {subject:?}");
+            // Flows of SCTP and UDP-Lite are not told apart by their ports, so that nothing is known by them.
+            let has_other_ports = matches!((subject.transport, subject.fragment), (Transport::Other(132 | 136), fragment) if !fragment.is_later());
+            assert_eq!(
+                known,
+                wanted && asked.is_none() && !has_other_ports,
+                "seed {seed} step {step}: {verdict:?} {subject:?}"
+            );
             if verdict == Verdict::Pass(Standing::Opened) {
                 assert!(asked.is_some_and(|question| allowed(&question, generation)));
             }

@@ -133,8 +133,12 @@ pub struct Question {
     pub destination: IpAddr,
     /// What kind of packet it was.
     pub kind: PacketKind,
-    /// Whether it opened the flow before now, under other rules; else it is the packet in hand.
-    pub again: bool,
+    /// Its source port, where it had one.
+    pub source_port: Option<u16>,
+    /// Type and code, where it was ICMP.
+    pub icmp: Option<(u8, u8)>,
+    /// The generation of the rules that have let it open the flow, before now; `None` where it is the packet in hand.
+    pub allowed_by: Option<u64>,
 }
 
 /// What the rules answer.

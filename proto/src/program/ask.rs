@@ -79,8 +79,10 @@ impl Test {
         match self {
             Self::Source(_) | Self::SourceIn(_) => packet.source.is_none(),
             Self::Destination(_) | Self::DestinationIn(_) => packet.destination.is_none(),
-            // Of SCTP and UDP-Lite no question gives ports.
-            Self::SourcePort(..) | Self::SourcePortIn(_) => has_ports(packet),
+            // No packet has the source port 0: it stands for one that is not known. Of SCTP and UDP-Lite no question gives ports.
+            Self::SourcePort(..) | Self::SourcePortIn(_) => {
+                packet.ports.map_or(has_ports(packet), |(source, _)| source == 0)
+            }
             Self::DestinationPort(..) | Self::DestinationPortIn(_) => {
                 has_ports(packet) && packet.ports.is_none()
             }

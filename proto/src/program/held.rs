@@ -24,6 +24,7 @@ impl List {
             judgement.log = said.log.or(judgement.log);
             judgement.steady &= said.steady;
             judgement.undecided |= said.undecided;
+            judgement.heard |= said.heard;
             let lets_pass = matches!(said.outcome, Outcome::Accept | Outcome::Redirect(_));
             if lets_pass || said.unreadable {
                 judgement.outcome = said.outcome;
@@ -31,6 +32,7 @@ impl List {
                 judgement.tee = judgement.tee.or(said.tee.filter(|_| lets_pass));
                 judgement.detoured = said.detoured;
                 judgement.unreadable = said.unreadable;
+                judgement.heard = said.heard;
                 return judgement;
             }
         }

@@ -26,6 +26,8 @@ pub struct Judgement<'l> {
     pub undecided: bool,
     /// It was refused because a rule asks for what cannot be read.
     pub unreadable: bool,
+    /// What its flow speaks had a say: in the rule that decided, or, where none did, in any.
+    pub heard: bool,
 }
 
 /// What is to be done.
@@ -101,6 +103,10 @@ struct Pass<'l> {
     /// Something was asked in this rule that will never be known.
     doubtful: bool,
     unreadable: bool,
+    /// What the flow speaks was asked in this rule.
+    heard: bool,
+    /// It was asked in any.
+    heard_ever: bool,
 }
 
 impl List {
@@ -117,6 +123,8 @@ impl List {
             undecided: false,
             doubtful: false,
             unreadable: false,
+            heard: false,
+            heard_ever: false,
         };
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
@@ -139,6 +147,7 @@ impl List {
                     if let Some(outcome) = pass.act(act, parties) {
                         return pass.end(outcome, Some(act));
                     }
+                    pass.heard_ever |= core::mem::take(&mut pass.heard);
                 }
             }
         }
@@ -149,6 +158,7 @@ impl List {
 impl<'l> Pass<'l> {
     fn ask(&mut self, join: Join, sense: Sense, test: &Test, parties: &Parties<'_>, subject: &Subject<'_>) {
         self.steady &= !test.is_volatile();
+        self.heard |= matches!(test, Test::Zmtp(_));
         let truth = test.ask(parties, subject);
         if truth == Truth::Unreadable {
             self.unreadable = true;
@@ -231,7 +241,7 @@ impl<'l> Pass<'l> {
     /// A rule that sends to another node, and does not hold: where that node is this one, what an earlier node sent
     /// here by it still counts as sent here.
     fn skip(&mut self, to: &str, parties: &Parties<'_>) {
-        if parties.direction == Direction::In && to == parties.own {
+        if parties.direction == Direction::In && to == parties.own && to != parties.destination {
             self.detoured = true;
         }
     }
@@ -246,6 +256,7 @@ impl<'l> Pass<'l> {
             steady: self.steady,
             undecided: self.undecided,
             unreadable: self.unreadable,
+            heard: self.heard || (self.heard_ever && outcome == Outcome::NoMatch),
         }
     }
 }
@@ -258,14 +269,15 @@ enum Way {
     Nowhere,
 }
 
-/// In upstream's order.
+/// In upstream's order, but that a node which is the destination takes a packet as a destination: that a rule copies or sends packets
+/// to it does not let those pass that are for it.
 fn way(to: &str, parties: &Parties<'_>) -> Way {
     if to == parties.source {
         Way::Nowhere
-    } else if to == parties.own {
-        if parties.direction == Direction::In { Way::Here } else { Way::Nowhere }
     } else if to == parties.destination {
         Way::Nowhere
+    } else if to == parties.own {
+        if parties.direction == Direction::In { Way::Here } else { Way::Nowhere }
     } else {
         Way::There
     }

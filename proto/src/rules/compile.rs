@@ -1,6 +1,6 @@
 //! From the policy's entries to flat lists.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -210,15 +210,22 @@ fn topics<'r>(service: &'r ServiceRule, admission: &'r Admission) -> Vec<&'r str
     let all = |topics: &'r [String]| -> Vec<&'r str> {
         if topics.is_empty() { [""].into() } else { topics.iter().map(String::as_str).collect() }
     };
-    let mut both = Vec::new();
+    let mut both = BTreeSet::new();
     for theirs in all(&service.topics) {
         for ours in all(&admission.topics) {
             if ours.starts_with(theirs) {
-                both.push(ours);
+                both.insert(ours);
             } else if theirs.starts_with(ours) {
-                both.push(theirs);
+                both.insert(theirs);
             }
         }
     }
-    both
+    // One that begins with another says nothing beside it; sorted, the shorter one stands before it.
+    let mut needed: Vec<&str> = Vec::new();
+    for topic in both {
+        if !needed.last().is_some_and(|shorter| topic.starts_with(shorter)) {
+            needed.push(topic);
+        }
+    }
+    needed
 }

@@ -76,6 +76,9 @@ const TCP: [u16; 18] =
     [1, 21, 22, 23, 1023, 1024, 1025, 7999, 8000, 8002, 8003, 8004, 8009, 8010, 8999, 9000, 9001, 9002];
 const UDP: [u16; 10] = [53, 4999, 5000, 5005, 5010, 5011, 9099, 9100, 9101, 65_535];
 
+/// How often it is looked at most.
+const SCANS: usize = 3;
+
 /// A line for each thing that one node reaches at another.
 type Found = BTreeSet<String>;
 
@@ -124,6 +127,17 @@ fn scan(from: &Namespace, own: usize, v6: bool) -> Found {
         }
     }
     found
+}
+
+/// What each finds at the others.
+fn scan_all(net: &Net<4>, v6: bool) -> Found {
+    std::thread::scope(|scope| {
+        let scans: Vec<_> = (0..)
+            .zip(&net.hosts)
+            .map(|(own, host)| scope.spawn(move || scan(&host.namespace, own, v6)))
+            .collect();
+        scans.into_iter().flat_map(|scan| scan.join().expect("a scan")).collect()
+    })
 }
 
 /// What the matrix says that they find.
@@ -178,19 +192,18 @@ fn nmap_and_ping_find_exactly_the_matrix_that_reach_prints() {
     let net = Net::start(&lab, NAMES.map(Role::named), POLICY);
     for (v6, any) in [(false, "0.0.0.0"), (true, "::")] {
         let _listeners: Vec<_> = net.hosts.iter().map(|host| listen(&host.namespace, any)).collect();
-        let found: Found = std::thread::scope(|scope| {
-            let scans: Vec<_> = (0..)
-                .zip(&net.hosts)
-                .map(|(own, host)| scope.spawn(move || scan(&host.namespace, own, v6)))
-                .collect();
-            scans.into_iter().flat_map(|scan| scan.join().expect("a scan")).collect()
-        });
-        let (missing, surplus): (Vec<_>, Vec<_>) =
-            (expected.difference(&found).collect(), found.difference(&expected).collect());
-        assert!(
-            missing.is_empty() && surplus.is_empty(),
-            "over {any}: reach says, and nobody finds: {missing:#?}\nfound, and reach does not say: {surplus:#?}"
-        );
+        let mut found = Found::new();
+        // A busy machine may lose a probe; what is found once was never to be lost.
+        for _ in 0..SCANS {
+            found.extend(scan_all(&net, v6));
+            let surplus: Vec<_> = found.difference(&expected).collect();
+            assert!(surplus.is_empty(), "over {any}: found, and reach does not say: {surplus:#?}");
+            if found == expected {
+                break;
+            }
+        }
+        let missing: Vec<_> = expected.difference(&found).collect();
+        assert!(missing.is_empty(), "over {any}: reach says, and nobody finds: {missing:#?}");
     }
     net.assert_no_errors();
 }

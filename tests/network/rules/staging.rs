@@ -1,7 +1,7 @@
 //! A candidate beside the policy in force: it decides nothing, what it would decide is counted, and `promote` makes it so.
 //!
 //! ```text
-//!  alpha (role=edge; a candidate without tcp:8081) ── tcp:8080, tcp:8081 ──▶ beta (role=centre)
+//!  alpha (role=edge; a candidate whose flow rules drop tcp:8081) ── tcp:8080, tcp:8081 ──▶ beta (role=centre)
 //! ```
 
 use lockgate_tests::network::{Flow, Lab, SOON, connects, eventually};
@@ -15,12 +15,15 @@ const POLICY: &str = "default = \"deny\"\n[tags]\nrole = [\"edge\", \"centre\"]\
 const SOME: u64 = 1 << 20;
 
 #[test]
-fn a_staged_candidate_lets_flows_go_on_and_counts_and_promoted_it_ends_them() {
+fn flow_rules_of_a_candidate_let_flows_go_on_and_count_and_promoted_they_end_them() {
     let Some(lab) = Lab::open(&[]) else { return };
     let net = Net::start(&lab, ["alpha", "beta"].map(Role::named), POLICY);
     let [alpha, beta] = &net.hosts;
     let candidate = lab.dir().join("candidate.toml");
-    put(&candidate, &POLICY.replace("8080-8081", "8080"));
+    put(
+        &candidate,
+        &POLICY.replacen('\n', "\nrules = '''\ndrop ipprotocol tcp and dport 8081 as closed;\n'''\n", 1),
+    );
     let flow = |port| Flow::start_at(&alpha.namespace, &beta.namespace, beta.at(port));
     let other = flow(8080);
     alpha.fine(&["policy", "stage", candidate.to_str().expect("a temporary path")]);
@@ -37,6 +40,7 @@ fn a_staged_candidate_lets_flows_go_on_and_counts_and_promoted_it_ends_them() {
         assert_eq!(difference[key], value, "{staged}");
     }
     assert_eq!(difference["object"], "tcp:8081", "{staged}");
+    assert!(difference["candidate"].to_string().contains("closed"), "{staged}");
     assert_eq!(staged["differences"].as_array().map(Vec::len), Some(1), "{staged}");
     assert_eq!((&staged["newly_allowed"], alpha.count("/discards/denied")), (&0.into(), 0), "{staged}");
 

@@ -174,13 +174,18 @@ impl Pair {
 
     fn copy(&mut self, packet: &[u8]) {
         let (to, mut sent) = (self.peer(), Sent::default());
-        self.alpha.send_copies(to, ORDER, packet, &Single(packet), NOW, &mut sent).unwrap();
+        let judged = if packet[15] == ALPHA { Judged::Outbound } else { Judged::Inbound };
+        self.alpha
+            .send_copies(to, CopyOrder { judged, ..ORDER }, packet, &Single(packet), NOW, &mut sent)
+            .unwrap();
         self.deliver(sent, 0);
     }
 
     fn detour(&mut self, packet: &[u8], ecn: u8) {
         let (to, mut sent) = (self.peer(), Sent::default());
-        self.alpha.send_detours(to, Judged::Inbound, packet, &Single(packet), NOW, &mut sent).unwrap();
+        let is_alphas = packet[15] == ALPHA;
+        let judged = if is_alphas { Judged::Outbound } else { Judged::Inbound };
+        self.alpha.send_detours(to, judged, packet, &Single(packet), NOW, &mut sent).unwrap();
         self.deliver(sent, ecn);
     }
 
@@ -203,7 +208,7 @@ fn packet(source: u8, destination: u8) -> Vec<u8> {
 }
 
 /// Whose packets alpha may speak of to beta.
-const ENDS: [(u8, u8, bool); 8] = [
+const ENDS: [(u8, u8, bool); 9] = [
     (ALPHA, STRANGER, true),
     (STRANGER, ALPHA, true),
     (ALPHA, GAMMA, true),
@@ -212,6 +217,7 @@ const ENDS: [(u8, u8, bool); 8] = [
     (STRANGER, GAMMA, false),
     (ALPHA, BETA, false),
     (BETA, ALPHA, false),
+    (ALPHA, ALPHA, false),
 ];
 
 #[test]

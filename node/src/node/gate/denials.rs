@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockgate_proto::flows::{News, Refusal};
 use lockgate_proto::now::Moment;
 use lockgate_proto::rules::PacketKind;
+
+use super::pace::Pace;
 
 /// Distinct refusals that are remembered, and how many of them may wait to be told.
 const KEPT: usize = 64;
@@ -41,10 +44,19 @@ pub(super) enum Why {
 }
 
 /// The latest distinct refusals, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PacketDenials {
     kept: VecDeque<PacketDenial>,
     untold: VecDeque<PacketDenial>,
+    /// Finding the words looks at every rule: a scan must not have that done for each of its packets.
+    pace: Pace,
+}
+
+impl Default for PacketDenials {
+    fn default() -> Self {
+        let pace = Pace::new(Duration::from_millis(10), 2 * KEPT as u32);
+        Self { kept: VecDeque::new(), untold: VecDeque::new(), pace }
+    }
 }
 
 impl PacketDenials {
@@ -65,7 +77,7 @@ impl PacketDenials {
         if let Some(known) = self.kept.iter_mut().find(same) {
             known.count += 1;
             known.last = now;
-        } else if news == News::First {
+        } else if news == News::First && self.pace.may(now) {
             let (from, to) = (from.clone(), to.clone());
             self.keep(PacketDenial { from, to, what, why, reason: reason(), count: 1, last: now });
         }

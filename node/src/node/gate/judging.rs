@@ -8,7 +8,7 @@ use lockgate_proto::flows::{
     Answer, Direction, Flows, Limits, News, Question, Refusal, Speakers, Subject, Verdict, Verdicts,
 };
 use lockgate_proto::now::Now;
-use lockgate_proto::packet::{self, Fragment, Headers, TCP};
+use lockgate_proto::packet::{self, Fragment, Headers, TCP, Transport};
 use lockgate_proto::program::{Judgement, Outcome, Packet, Recognised, RuleRef, Tee};
 use lockgate_proto::rules::{Pair, Rules, Wants};
 use lockgate_proto::script::Script;
@@ -23,6 +23,8 @@ use super::{Load, Way};
 pub(super) struct Judging {
     /// Counts every change of what is in force: flows of an earlier one are judged again.
     revision: u64,
+    /// The last of them by which the rules themselves became others.
+    changed_at: u64,
     pub(super) flows: Flows,
     /// What the flow rules have said, where that cannot change from packet to packet.
     verdicts: Verdicts<Each>,
@@ -106,6 +108,8 @@ enum Each {
     Begins(Way),
     /// They leave it to the rest of the policy; where that lets it pass, it goes this way.
     Open(Way),
+    /// The same, because of what its flow speaks: where the rest lets it not pass either, it is reset.
+    Unheard(Way),
 }
 
 impl Each {
@@ -125,7 +129,7 @@ pub(super) enum No {
     Rule(RuleRef, Discard),
     /// It follows from nothing that passed, and may not begin: how what it belongs to began, where that was asked, and whether
     /// that is news.
-    Flow(Refusal, News, Option<(Direction, Opening)>),
+    Flow(Refusal, News, Option<(Direction, Opening)>, Discard),
     /// For another reason.
     Reason(Discard),
 }
@@ -146,6 +150,7 @@ impl Judging {
         flows.rules_changed(1);
         Self {
             revision: 1,
+            changed_at: 1,
             flows,
             verdicts: Verdicts::new(VERDICTS, seed.rotate_left(64)),
             random: Random::new(seed),
@@ -158,6 +163,12 @@ impl Judging {
 
     /// Other rules hold: every flow is judged again with its next packet.
     pub(super) fn rules_changed(&mut self) {
+        self.compare_anew();
+        self.changed_at = self.revision;
+    }
+
+    /// Another candidate is staged, or none: every flow is compared with its next packet, and stays.
+    pub(super) fn compare_anew(&mut self) {
         self.revision += 1;
         self.flows.rules_changed(self.revision);
     }
@@ -173,7 +184,7 @@ impl Judging {
     /// Whether the packet may pass, and which way.
     pub(super) fn judge(&mut self, one: &One, load: Load<'_>, between: &Between<'_>) -> Result<Way, No> {
         let said = self.each(one, load, between);
-        if !matches!(said, Ok(Each::Open(_))) {
+        if !matches!(said, Ok(Each::Open(_) | Each::Unheard(_))) {
             // Flow rules have decided: what is left of a packet follows what they said of its first part. On a detour nothing does,
             // or the rest would go straight.
             let follows = said.as_ref().is_ok_and(|said| !said.is_detour());
@@ -188,7 +199,8 @@ impl Judging {
                 let _ = self.flows.admit(one.direction, one.peer.number(), &subject, one.now);
                 Ok(way)
             }
-            Each::Open(way) => self.must_follow(one, between).map(|()| way),
+            Each::Open(way) => self.must_follow(one, between, Discard::Denied).map(|()| way),
+            Each::Unheard(way) => self.must_follow(one, between, Discard::WrongSpeech).map(|()| way),
         }
     }
 
@@ -198,7 +210,8 @@ impl Judging {
         let Some(pair) = pair.filter(|pair| pair.has_flow_rules() && !one.headers.fragment.is_later()) else {
             return Ok(Each::Open(Way::default()));
         };
-        let (number, wants) = (one.peer.number(), between.pairs.wants());
+        let wants = between.pairs.wants().and(between.staged.map(Pairs::wants).unwrap_or_default());
+        let number = one.peer.number();
         // A recogniser has to hear everything; what it heard before a gap proves nothing.
         if !wants.spoken
             && let Some(speakers) = &mut self.speakers
@@ -243,8 +256,10 @@ impl Judging {
         let mut facts = facts(&one.headers, load.packet, load.lengths.0);
         let number = one.peer.number();
         if wants.established {
+            let changed_at = self.changed_at;
             let ask = |question: &Question| {
-                if rule_for(pairs, question).is_some() { Answer::Allow } else { Answer::Deny }
+                let stays = question.allowed_by.is_some_and(|revision| revision >= changed_at);
+                if stays || rule_for(pairs, question).is_some() { Answer::Allow } else { Answer::Deny }
             };
             self.flows.review(one.direction, number, &one.subject, one.now, ask);
             facts.established = self.flows.knows(one.direction, number, &one.subject, one.now);
@@ -265,25 +280,29 @@ impl Judging {
     }
 
     /// It belongs to a flow that the rules have let begin, or they let it begin one.
-    fn must_follow(&mut self, one: &One, between: &Between<'_>) -> Result<(), No> {
-        let (mut opening, dispute) = (None, &mut self.dispute);
+    fn must_follow(&mut self, one: &One, between: &Between<'_>, else_as: Discard) -> Result<(), No> {
+        let (mut opening, dispute, changed_at) = (None, &mut self.dispute, self.changed_at);
         let ask = |question: &Question| {
             opening = Some((question.direction, Opening::of(question)));
             // What is new is the packet in hand, and the flow rules have left that to the others.
-            let enforced = if question.again {
-                rule_for(between.pairs, question)
-            } else {
-                opener(between.pairs, question)
+            let enforced = match question.allowed_by {
+                Some(_) => rule_for(between.pairs, question),
+                None => opener(between.pairs, question),
             };
-            if let Some(staged) = between.staged {
+            // A candidate was staged since, or taken away: that changes nothing.
+            let stays = question.allowed_by.is_some_and(|revision| revision >= changed_at);
+            if let Some(staged) = between.staged.filter(|_| enforced.is_some() || !stays) {
                 let asked = Opening::of(question);
-                compare(dispute, (question.direction, asked), enforced, rule_for(staged, question));
+                // In mid-stream both are asked what flow rules leave to the others.
+                let whole = question.allowed_by.is_some() || !is_midstream(&one.headers);
+                let staged = if whole { rule_for(staged, question) } else { opener(staged, question) };
+                compare(dispute, (question.direction, asked), enforced, staged);
             }
-            if enforced.is_some() { Answer::Allow } else { Answer::Deny }
+            if stays || enforced.is_some() { Answer::Allow } else { Answer::Deny }
         };
         match self.flows.judge(one.direction, one.peer.number(), &one.subject, one.now, ask) {
             Verdict::Pass(_) => Ok(()),
-            Verdict::Deny(refusal, news) => Err(No::Flow(refusal, news, opening)),
+            Verdict::Deny(refusal, news) => Err(No::Flow(refusal, news, opening, else_as)),
         }
     }
 }
@@ -298,11 +317,12 @@ fn conclude(
 ) -> Result<Each, No> {
     let copy = judgement.tee.and_then(|tee| Some(((between.called)(tee.to)?, order(direction, tee))));
     // Whoever cannot be heard is reset too: it may begin again.
-    let spoken = facts.spoken != Recognised::Undecided;
+    let spoken = judgement.heard && facts.spoken != Recognised::Undecided;
     let why = if spoken { Discard::WrongSpeech } else { Discard::Denied };
     let rule = || judgement.by.map_or(No::Reason(why), |act| No::Rule(act.rule.clone(), why));
     let detour = match judgement.outcome {
         Outcome::Drop => return Err(rule()),
+        Outcome::NoMatch if spoken => return Ok(Each::Unheard(Way { copy, detour: None })),
         Outcome::NoMatch => return Ok(Each::Open(Way { copy, detour: None })),
         Outcome::Accept => None,
         // Where the node that it should go through is no peer of ours, it goes nowhere.
@@ -321,7 +341,7 @@ fn conclude(
 /// Whether the flow rules let a packet pass; `None` where they leave that to the rest.
 fn decided(said: &Result<Each, No>) -> Option<bool> {
     match said {
-        Ok(Each::Open(_)) => None,
+        Ok(Each::Open(_) | Each::Unheard(_)) => None,
         Ok(Each::Passes(_) | Each::Begins(_)) => Some(true),
         Err(_) => Some(false),
     }
@@ -330,6 +350,11 @@ fn decided(said: &Result<Each, No>) -> Option<bool> {
 /// Whether something may begin with the packet: of TCP, only with a SYN that answers nothing.
 fn may_begin(facts: &Packet) -> bool {
     facts.protocol != Some(TCP) || facts.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// Whether it is a TCP segment other than the SYN that begins a connection.
+fn is_midstream(headers: &Headers) -> bool {
+    matches!(headers.transport, Transport::Tcp { flags, .. } if u16::from(flags) & (SYN | ACK) != SYN)
 }
 
 /// The packet that it would be the answer to, as far as rules ask.

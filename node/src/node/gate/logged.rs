@@ -2,53 +2,35 @@
 
 use std::time::Duration;
 
-use lockgate_proto::now::{Moment, Now};
+use lockgate_proto::now::Now;
 use lockgate_proto::packet::Headers;
 use lockgate_proto::program::RuleRef;
 
+use super::pace::Pace;
 use super::words::Opening;
 
-/// At most one line in this time, and so many at once after a quiet one.
-const PACE: Duration = Duration::from_millis(100);
-const BURST: u32 = 20;
-
-/// How much of the pace is spoken for.
-#[derive(Debug, Default)]
+/// What was told, and how many were not.
+#[derive(Debug)]
 pub(super) struct Logged {
-    spoken_for: Option<Moment>,
+    pace: Pace,
     untold: u64,
+}
+
+impl Default for Logged {
+    fn default() -> Self {
+        Self { pace: Pace::new(Duration::from_millis(100), 20), untold: 0 }
+    }
 }
 
 impl Logged {
     /// A packet matched a `log` rule.
     pub(super) fn note(&mut self, rule: &RuleRef, headers: &Headers, now: Now) {
-        if self.may(now.instant) {
+        if self.pace.may(now.instant) {
             let packet = Opening::by(headers);
             let untold = std::mem::take(&mut self.untold);
             tracing::info!(%rule, %packet, untold, "packet matched");
         } else {
             self.untold += 1;
         }
-    }
-
-    fn may(&mut self, now: Moment) -> bool {
-        let next = self.spoken_for.map_or(now, |spoken_for| spoken_for.max(now)) + PACE;
-        let may = next.since(now) <= PACE * BURST;
-        if may {
-            self.spoken_for = Some(next);
-        }
-        may
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_told_at_a_pace() {
-        let mut logged = Logged::default();
-        let told = (0..10_000u64).filter(|at| logged.may(Moment::ZERO + Duration::from_millis(*at / 10)));
-        assert_eq!(told.count(), 29, "twenty at once, then ten in a second, the last of them not yet");
     }
 }

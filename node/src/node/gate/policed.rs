@@ -65,7 +65,7 @@ impl Policed {
 
     /// Puts a candidate beside the rules, or takes it away: flows that are open are compared with their next packet.
     pub(super) fn stage(&mut self, candidate: Option<Arc<Rules>>) {
-        self.judging.rules_changed();
+        self.judging.compare_anew();
         for known in self.peers.values_mut() {
             known.staged = candidate.as_ref().map(|rules| Pairs::new(rules, &self.own, &known.name));
         }
@@ -108,11 +108,12 @@ impl Policed {
         route: impl Fn(IpAddr) -> Option<PeerId>,
     ) -> Result<(), Discard> {
         let headers = packet::parse(packet)?;
+        let (source, destination) = (route(headers.source), route(headers.destination));
         if self.territory.holds(headers.source) || self.territory.holds(headers.destination) {
             return Err(Discard::ForeignCopy);
         }
-        let name = |end| route(end).and_then(|peer| self.peers.get(&peer)).map(|known| &*known.name);
-        let ends = name(headers.source).zip(name(headers.destination));
+        let name = |end: Option<PeerId>| self.peers.get(&end?).map(|known| &*known.name);
+        let ends = name(source).zip(name(destination));
         let (source, destination) = ends.ok_or(Discard::ForeignCopy)?;
         let size = u16::try_from(packet.len()).unwrap_or(u16::MAX);
         let facts = facts(&headers, packet, size);
@@ -176,15 +177,15 @@ impl Policed {
         let Self { own, peers, rules, denials, .. } = self;
         let Some(known) = peers.get(&one.peer) else { return Discard::Denied };
         match no {
-            No::Reason(reason) => return reason,
+            No::Reason(reason) => reason,
             No::Rule(rule, counted_as) => {
                 let asked = (Opening::by(&one.headers).kind, Why::Forbidden);
                 let parties = parties(one.direction, own, &known.name);
                 let news = (News::First, one.now.instant);
                 denials.note(parties, asked, news, || refused(&one.headers, &rule));
-                return counted_as;
+                counted_as
             }
-            No::Flow(refusal, news, opening) => {
+            No::Flow(refusal, news, opening, counted_as) => {
                 // A flow that was withdrawn is told as it was opened, whichever of its packets came first: those that follow are
                 // refused by the rules like the first one of any other.
                 let (direction, opening) = opening.unwrap_or((one.direction, Opening::by(&one.headers)));
@@ -193,9 +194,9 @@ impl Policed {
                 let asked = (opening.kind, Why::Refused(known_as));
                 let words = || reason(&opening, refusal, rules, from, to);
                 denials.note((from, to), asked, (news, one.now.instant), words);
+                counted_as
             }
         }
-        Discard::Denied
     }
 }
 

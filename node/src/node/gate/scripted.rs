@@ -32,7 +32,7 @@ impl Scripted {
         let between = Between { pairs: &self.pairs, staged: None, called: &|_| None };
         self.judging.judge(&one, load, &between).map_err(|no| match no {
             No::Rule(_, reason) | No::Reason(reason) => reason,
-            No::Flow(..) => Discard::Denied,
+            No::Flow(_, _, _, reason) => reason,
         })
     }
 }

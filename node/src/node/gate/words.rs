@@ -15,21 +15,29 @@ pub(super) struct Opening {
     pub(super) kind: PacketKind,
     source: IpAddr,
     destination: IpAddr,
+    source_port: Option<u16>,
+    icmp: Option<(u8, u8)>,
 }
 
 impl Opening {
     pub(super) const fn of(question: &Question) -> Self {
-        Self { kind: question.kind, source: question.source, destination: question.destination }
+        let Question { kind, source, destination, source_port, icmp, .. } = *question;
+        Self { kind, source, destination, source_port, icmp }
     }
 
     pub(super) const fn by(headers: &Headers) -> Self {
         let (source, destination) = (headers.source, headers.destination);
-        Self { kind: kind(headers.transport), source, destination }
+        Self { kind: kind(headers.transport), source, destination, source_port: None, icmp: None }
     }
 
     /// The packet that opens the flow, as far as it is known.
     pub(super) fn packets(&self) -> impl Iterator<Item = Packet> + use<> {
-        self.question("", "").packets()
+        let (source_port, icmp) = (self.source_port, self.icmp);
+        self.question("", "").packets().map(move |packet| Packet {
+            ports: packet.ports.map(|(_, port)| (source_port.unwrap_or(0), port)),
+            icmp,
+            ..packet
+        })
     }
 
     /// What the rules are asked.
