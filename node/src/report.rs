@@ -238,7 +238,7 @@ pub fn may(node: &Node, arguments: &Map<String, Value>) -> Value {
         sockets.is_empty() || sockets.iter().any(|offered| offered.matches(*socket))
     };
     let judged =
-        SocketType::ALL.into_iter().filter(fits).map(|socket| (socket, rules.open(&opening(socket))));
+        SocketType::ALL.into_iter().filter(fits).map(|socket| (socket, rules.may_open(&opening(socket))));
     let judged: Vec<_> = judged.collect();
     let allowed: Vec<&str> =
         judged.iter().filter(|(_, judgement)| judgement.is_ok()).map(|(socket, _)| socket.name()).collect();

@@ -58,11 +58,11 @@ pub struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// Any message of the connection.
-    const fn message(&self) -> Message<'a> {
+    const fn message(&self, identity: Option<&'a [u8]>) -> Message<'a> {
         Message {
             service: self.service,
             socket: self.socket,
-            identity: self.identity,
+            identity,
             // No other is spoken by a node (a handshake that asks for another fails).
             mechanism: "NULL",
             topic: Topic::BeginsWith(b""),
@@ -284,6 +284,19 @@ impl Rules {
     /// # Errors
     /// The reason, the nearest rule and why that one does not match.
     pub fn open(&self, opening: &Opening<'_>) -> Result<Grant, Denial> {
+        self.judge_opening(opening, Some(opening.identity))
+    }
+
+    /// Judges whether an application with some identity may open the connection; that of `opening` does not count. The grant is for
+    /// questions, never for a connection: what only some identities may have passes.
+    ///
+    /// # Errors
+    /// As [`Rules::open`].
+    pub fn may_open(&self, opening: &Opening<'_>) -> Result<Grant, Denial> {
+        self.judge_opening(opening, None)
+    }
+
+    fn judge_opening(&self, opening: &Opening<'_>, identity: Option<&[u8]>) -> Result<Grant, Denial> {
         let service = self.known_service(opening.service)?;
         let tags = self.known_node(opening.user)?;
         self.may_host(opening.host, opening.service)?;
@@ -291,7 +304,9 @@ impl Rules {
         if answering.is_empty() {
             return Err(wrong_socket(opening, service));
         }
-        self.grant(opening, service, answering).ok_or_else(|| self.closed(opening, service, tags))
+        let message = opening.message(identity);
+        self.grant(opening, &message, service, answering)
+            .ok_or_else(|| self.closed(opening, &message, service, tags))
     }
 
     /// Whether the nodes and the service are known, and the one may host it: the cheap reasons for a denial.
@@ -306,13 +321,13 @@ impl Rules {
     fn grant(
         &self,
         opening: &Opening<'_>,
+        message: &Message<'_>,
         service: &ServiceRule,
         host_sockets: Vec<SocketType>,
     ) -> Option<Grant> {
-        let message = opening.message();
         let fold = |direction| {
             let parties = self.parties(direction, opening.user, opening.host)?;
-            Some((direction, self.messages.fold(&parties, Some(&message))))
+            Some((direction, self.messages.fold(&parties, Some(message))))
         };
         let mut sides = alloc::vec![fold(Direction::Out)?, fold(Direction::In)?];
         if sides[0].1 == sides[1].1 {
@@ -349,8 +364,14 @@ impl Rules {
     }
 
     /// Why nothing of a connection may pass.
-    fn closed(&self, opening: &Opening<'_>, service: &ServiceRule, tags: &NodeTags) -> Denial {
-        let subject = Subject::Message(opening.message());
+    fn closed(
+        &self,
+        opening: &Opening<'_>,
+        message: &Message<'_>,
+        service: &ServiceRule,
+        tags: &NodeTags,
+    ) -> Denial {
+        let subject = Subject::Message(*message);
         let forbidden = [Direction::Out, Direction::In].into_iter().find_map(|direction| {
             let parties = self.parties(direction, opening.user, opening.host)?;
             match self.messages.judge(&parties, &subject) {
@@ -395,5 +416,7 @@ mod packet_tests;
 mod properties;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod raw_tests;
 #[cfg(test)]
 mod tests;

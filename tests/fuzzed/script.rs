@@ -73,7 +73,7 @@ fn judge(script: &Script, packet: &[u8]) {
     let message = Message {
         service: "telemetry",
         socket: SocketType::Sub,
-        identity: packet,
+        identity: Some(packet),
         mechanism: "NULL",
         topic: Topic::BeginsWith(packet),
         size: packet.len() as u64,

@@ -132,7 +132,7 @@ impl Thing {
                 Subject::Message(Message {
                     service,
                     socket: *socket,
-                    identity,
+                    identity: Some(identity),
                     mechanism,
                     topic: *topic,
                     size: *size,

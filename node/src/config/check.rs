@@ -130,7 +130,7 @@ impl Check<'_> {
         let fits = |socket: &SocketType| service.sockets().iter().any(|offered| offered.matches(*socket));
         let mut denial = None;
         for socket in SocketType::ALL.into_iter().filter(fits) {
-            match self.rules.open(&opening(socket)) {
+            match self.rules.may_open(&opening(socket)) {
                 Ok(_) => return None,
                 Err(why) => denial = denial.or(Some(why)),
             }

@@ -82,7 +82,7 @@ pub(super) fn cut(cuts: &mut BTreeSet<u16>, range: &RangeInclusive<u16>) {
 /// The sets of nodes that can matter to an answer under `policy`: nodes that are in the same of them are not told apart.
 ///
 /// Forbids matter to raw rules only: no allow and no capability overlaps one. Raw rules may ask for any tag's value, and for the
-/// nodes whose names stand in them.
+/// nodes that they name.
 pub(super) fn sets(policy: &Policy) -> Vec<TagExpr> {
     let mut sets: Vec<TagExpr> = policy.services.values().map(|service| service.hosted_by.clone()).collect();
     for allow in &policy.allows {
@@ -94,14 +94,14 @@ pub(super) fn sets(policy: &Policy) -> Vec<TagExpr> {
         let given = policy.capabilities.iter().find(|capability| capability.name == grant.capability);
         sets.extend(given.and_then(|given| nodes_of(&given.to)).cloned());
     }
-    if let Some(raw) = &policy.rules {
+    if let Some(rules) = &policy.rules {
         sets.extend(policy.forbids.iter().map(|forbid| forbid.from.clone()));
         sets.extend(policy.forbids.iter().filter_map(|forbid| forbidden(&forbid.to)).cloned());
         let values =
             policy.tags.iter().flat_map(|(tag, values)| values.iter().map(move |value| (tag, value)));
         sets.extend(values.map(|(tag, value)| only(Term::Tag(tag.clone(), value.clone()))));
-        let named = words(&raw.text).into_iter().filter(|word| policy.nodes.contains_key(*word));
-        sets.extend(named.map(|node| only(Term::Node(node.to_string()))));
+        let nodes = raw::nodes(&rules.script).into_iter();
+        sets.extend(nodes.map(|node| only(Term::Node(node.to_string()))));
     }
     sets
 }
@@ -110,7 +110,7 @@ fn only(term: Term) -> TagExpr {
     TagExpr::new([term].into())
 }
 
-/// What could be a node's name in the text of raw rules.
+/// What could be a tag's name in the text of raw rules.
 pub(super) fn words(text: &str) -> BTreeSet<&str> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
     text.split(|letter| !plain(letter)).filter(|word| !word.is_empty()).collect()

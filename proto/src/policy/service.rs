@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::tags::{Names, check_name};
 use super::{Limits, TagExpr, meant, only, raw};
 use crate::document::{Entry, Mistakes, Spot, Table, Value, nearest, quoted};
+use crate::program::LONGEST_TOPIC;
 use crate::zmtp::SocketType;
 
 /// What can be reached.
@@ -186,9 +187,6 @@ fn refuse_unbuilt_mode(table: &Table, mistakes: &mut Mistakes) {
         }
     }
 }
-
-/// So that the start of a first frame decides within one small read.
-pub(crate) const LONGEST_TOPIC: usize = 255;
 
 /// Each message is compared with each prefix.
 const MOST_TOPICS: usize = 256;

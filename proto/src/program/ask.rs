@@ -79,9 +79,12 @@ impl Test {
         match self {
             Self::Source(_) | Self::SourceIn(_) => packet.source.is_none(),
             Self::Destination(_) | Self::DestinationIn(_) => packet.destination.is_none(),
-            // No packet has the source port 0: it stands for one that is not known.
+            // No packet has the source port 0: it stands for one that is not known. Of SCTP and UDP-Lite no question gives ports.
             Self::SourcePort(..) | Self::SourcePortIn(_) => {
-                packet.ports.is_some_and(|(source, _)| source == 0)
+                packet.ports.map_or(has_ports(packet), |(source, _)| source == 0)
+            }
+            Self::DestinationPort(..) | Self::DestinationPortIn(_) => {
+                has_ports(packet) && packet.ports.is_none()
             }
             Self::Icmp { .. } => matches!(packet.protocol, Some(1 | 58)) && packet.icmp.is_none(),
             Self::Size(..) | Self::Tos { .. } => true,
@@ -132,6 +135,10 @@ impl Test {
             _ => Truth::Never,
         }
     }
+}
+
+fn has_ports(packet: &Packet) -> bool {
+    matches!(packet.protocol, Some(TCP | UDP | SCTP | UDP_LITE))
 }
 
 fn holds(answer: Option<bool>) -> Truth {
@@ -196,7 +203,7 @@ impl ZmqTest {
         match self {
             Self::Service(name) => is(**name == *message.service),
             Self::Socket(socket) => is(*socket == message.socket),
-            Self::Identity(start) => is(message.identity.starts_with(start)),
+            Self::Identity(start) => message.identity.map_or(Truth::Maybe, |id| is(id.starts_with(start))),
             Self::Mechanism(name) => is(**name == *message.mechanism),
             Self::Size(first, last) => is((*first..=*last).contains(&message.size)),
             Self::Topic(start) => match message.topic {
@@ -235,5 +242,8 @@ impl ZmtpTest {
 }
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
 /// The characteristics that a message has too: `not chr tcp_syn` says nothing about it.
 const OF_MESSAGES: u64 = Characteristics::INBOUND | Characteristics::IP_AUTHENTICATED;

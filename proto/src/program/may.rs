@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use super::{List, Test, ZmqTest};
 
+/// The most bytes of a topic that a rule asks for, so that the start of a first frame decides within one small read.
+pub const LONGEST_TOPIC: usize = 255;
+
 /// The sizes at which the answer of some lists can change, and how many bytes of a topic they ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {

@@ -77,8 +77,9 @@ pub struct Message<'a> {
     pub service: &'a str,
     /// The type of the using application's socket.
     pub socket: SocketType,
-    /// Its routing id.
-    pub identity: &'a [u8],
+    /// Its routing id, empty where it has none; `None` in a question that leaves it open, so that what asks for it may come out
+    /// either way.
+    pub identity: Option<&'a [u8]>,
     /// Its security mechanism.
     pub mechanism: &'a str,
     /// How the message begins.

@@ -75,8 +75,9 @@ impl Grant {
             socket: opening.socket,
             tags: NodeTags::new(),
         };
+        // As for `publish`: a message is passed on before its size is known.
         let may_pass = |size: &u64| parts.judge(Topic::BeginsWith(b""), *size).is_some();
-        parts.max_message = parts.bounds.sizes.iter().copied().rev().find(|size| may_pass(size))?;
+        parts.max_message = parts.bounds.sizes.iter().copied().take_while(may_pass).last()?;
         Some(Self(Arc::new(parts)))
     }
 
@@ -90,7 +91,8 @@ impl Grant {
         &self.0.host_sockets
     }
 
-    /// The largest message that any of the rules allows: all its parts together, in bytes.
+    /// Up to which size messages may pass, all their parts together, in bytes: of no size up to this one do the rules let
+    /// none pass.
     pub fn max_message(&self) -> u64 {
         self.0.max_message
     }
@@ -158,7 +160,7 @@ impl Parts {
         let message = Message {
             service: &self.service,
             socket: self.socket,
-            identity: &[],
+            identity: None,
             mechanism: "",
             topic,
             size,

@@ -54,32 +54,7 @@ impl Raw {
     }
 
     fn judge(&self, parties: &Parties<'_>, subject: &Subject<'_>) -> Judgement<'_> {
-        let base = self.base.judge(parties, subject);
-        if base.outcome != Outcome::NoMatch {
-            return base;
-        }
-        let mut last = base;
-        for list in &self.capabilities {
-            let next = list.judge(parties, subject);
-            let decides = matches!(next.outcome, Outcome::Accept | Outcome::Redirect(_)) || next.unreadable;
-            // A drop in a capability is no drop: the next one is asked.
-            last = Judgement {
-                outcome: if decides { next.outcome } else { Outcome::NoMatch },
-                by: if decides { next.by } else { last.by },
-                // As in `Script::judge`: of the base rules, else of the capability that lets it pass.
-                tee: last.tee.or(next.tee.filter(|_| decides)),
-                log: next.log.or(last.log),
-                detoured: next.detoured,
-                steady: last.steady && next.steady,
-                undecided: last.undecided || next.undecided,
-                unreadable: next.unreadable,
-                heard: next.heard || (last.heard && !decides),
-            };
-            if decides {
-                break;
-            }
-        }
-        last
+        self.base.judge_with(&self.capabilities, parties, subject)
     }
 }
 

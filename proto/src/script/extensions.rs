@@ -17,7 +17,7 @@ use super::text::{is_taken, unescape, unescape_text};
 use super::tokens::{Node, Word};
 use crate::document::{nearest, parse_size, quoted};
 use crate::prefix::Prefix;
-use crate::program::{NetSet, PortSet, Term, Test, ZmqTest, ZmtpTest};
+use crate::program::{LONGEST_TOPIC, NetSet, PortSet, Term, Test, ZmqTest, ZmtpTest};
 use crate::zmtp::SocketType;
 
 /// What stands in a set: prefixes, and ranges of ports.
@@ -234,7 +234,7 @@ impl<'t> Matches<'_, '_, '_, '_, 't> {
         match kind.text {
             "service" => self.text(value).map(|name| ZmqTest::Service(name.into())),
             "socket" => self.socket(value).map(ZmqTest::Socket),
-            "topic" => self.bytes(value).map(|start| ZmqTest::Topic(start.into())),
+            "topic" => self.topic(value),
             "identity" => self.bytes(value).map(|start| ZmqTest::Identity(start.into())),
             "mechanism" => self.mechanism(value).map(ZmqTest::Mechanism),
             "size" => self.size(value),
@@ -264,6 +264,17 @@ impl<'t> Matches<'_, '_, '_, '_, 't> {
             self.refuse(&word, format!("{} cannot be read", quoted(text)), ESCAPES);
         }
         bytes
+    }
+
+    /// A longer one would never hold: nobody looks at more of a message.
+    fn topic(&mut self, value: (Word<'t>, &'t str)) -> Option<ZmqTest> {
+        let start = self.bytes(value)?;
+        if start.len() > LONGEST_TOPIC {
+            let problem = format!("a topic of {} bytes is too long", start.len());
+            self.refuse(&value.0, problem, &format!("use at most {LONGEST_TOPIC} bytes"));
+            return None;
+        }
+        Some(ZmqTest::Topic(start.into()))
     }
 
     fn text(&mut self, value: (Word<'t>, &'t str)) -> Option<String> {

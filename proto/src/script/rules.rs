@@ -29,7 +29,8 @@ pub(super) struct Compiler<'o, 'n, 't> {
     nodes: Option<BTreeSet<&'o str>>,
     file: Arc<str>,
     rules: Arc<str>,
-    /// How many more bytes of words are read, those of macros as often as they are included.
+    /// How many more bytes of words are read over all lists, those of macros as often as they are included; what a word
+    /// costs beside is [`COST_OF_WORD`].
     budget: usize,
 }
 
@@ -123,7 +124,7 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
                 Some(Node::Block(block)) => words(&block.nodes),
                 _ => Vec::new(),
             };
-            self.charge(word, words.iter().map(|word| word.text.len() + 1).sum())?;
+            self.charge(word, words.iter().chain([word]).map(|word| word.text.len() + COST_OF_WORD).sum())?;
             if self.is_action(&lower) {
                 self.rule(word, &lower, &words, values, draft);
                 continue;
@@ -163,7 +164,7 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
                 Flow::Continue(())
             }
             None => {
-                let problem = format!("macros and sets make more than {MOST_READ} bytes of the script");
+                let problem = format!("macros and sets make more of the script than {MOST_READ} bytes");
                 self.notes.ours(word, problem, "include less");
                 Flow::Break(())
             }
@@ -340,7 +341,7 @@ impl<'o, 'n, 't> Compiler<'o, 'n, 't> {
 }
 
 fn call_length(call: Option<&Node<'_>>) -> usize {
-    if let Some(Node::Word(call)) = call { call.text.len() + 32 } else { 32 }
+    COST_OF_WORD + if let Some(Node::Word(call)) = call { call.text.len() } else { 0 }
 }
 
 /// Whether to go on.
@@ -363,3 +364,5 @@ const MOST_OF_BASE: usize = 1024;
 const MOST_OF_CAPABILITY: usize = 64;
 const DEEPEST_MACRO: usize = 32;
 const MOST_READ: usize = 1 << 24;
+/// Each word may become an entry, so that there are fewer than 2^19 of them in all lists together.
+const COST_OF_WORD: usize = 32;

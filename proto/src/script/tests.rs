@@ -3,6 +3,7 @@
 mod dialects;
 mod printed;
 mod random;
+mod whole;
 mod zerotier;
 
 use alloc::string::ToString;
@@ -64,7 +65,7 @@ fn message(topic: &[u8]) -> Message<'_> {
     Message {
         service: "telemetry",
         socket: SocketType::Sub,
-        identity: b"plc-7",
+        identity: Some(b"plc-7"),
         mechanism: "NULL",
         topic: Topic::Is(topic),
         size: 100,

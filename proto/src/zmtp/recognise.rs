@@ -5,7 +5,8 @@
 //! - they are taken in order only: a segment that leaves a gap is not to pass, TCP sends it again;
 //! - what is sent again must be what was sent before, until the receiver has acknowledged it: a receiver may have
 //!   thrown the first copy away (a wrong checksum, an old timestamp) and would take the second;
-//! - a connection begins with a SYN and the SYN-ACK that answers it, both seen;
+//! - a connection begins with a SYN and the SYN-ACK that answers it, both seen, and both without data (which TCP sends
+//!   again without the SYN): whether the other end took it is hard to tell from outside;
 //! - urgent bytes, which a receiver may take out of the stream, make the flow one that nobody can tell.
 //!
 //! ZMTP 1.0 has no signature and cannot be told from other protocols: a flow of two such ends counts as
@@ -149,7 +150,7 @@ impl Recogniser {
     /// Takes a segment. What is recognised afterwards holds for this segment too.
     pub fn hear(&mut self, from: End, segment: &Segment<'_>) -> Fit {
         let has = |flag| segment.flags & flag != 0;
-        if has(SYN) && has(RST | FIN) {
+        if has(SYN) && (has(RST | FIN) || !segment.payload.is_empty()) {
             return Fit::Gap;
         }
         if has(SYN) && self.begin(from, segment) == Fit::Gap {
@@ -165,16 +166,12 @@ impl Recogniser {
         if segment.payload.is_empty() {
             return Fit::Fits;
         }
-        let may_speak = match self.state {
-            State::Closed => return Fit::Fits,
-            // Data with the SYN (RFC 7413); more of it comes after the answer.
-            State::Opening => has(SYN) && from == End::Opener,
-            State::Open | State::Decided => true,
-        };
-        if !may_speak {
-            return Fit::Gap;
+        match self.state {
+            State::Closed => Fit::Fits,
+            // Before the answer.
+            State::Opening => Fit::Gap,
+            State::Open | State::Decided => self.take(from, segment.sequence, segment.payload),
         }
-        self.take(from, segment.sequence.wrapping_add(u32::from(has(SYN))), segment.payload)
     }
 
     /// A SYN, or the answer to one.
@@ -198,8 +195,7 @@ impl Recogniser {
             (State::Closed, _) => Fit::Fits,
             (_, End::Opener) => Fit::Gap,
             (State::Opening, End::Other) => {
-                // Data that came with the SYN may be acknowledged too.
-                if segment.acknowledges.wrapping_sub(opener.start) > u32::from(opener.len) {
+                if segment.acknowledges != opener.start {
                     return Fit::Gap;
                 }
                 other.start = start;

@@ -356,6 +356,12 @@ fn asks_packet(asks: Asks, packet: &Packet) -> Truth {
     let open = |known: bool| if packet.asked { Truth::Maybe } else { is(known) };
     match asks {
         Asks::Protocol(wanted) => packet.protocol.map_or(Truth::Never, |protocol| is(protocol == wanted)),
+        // Of SCTP and UDP-Lite nobody asks by the port.
+        Asks::Port(..) | Asks::SourcePort(_)
+            if packet.asked && matches!(packet.protocol, Some(132 | 136)) =>
+        {
+            Truth::Maybe
+        }
         Asks::Port(first, last) => is(packet.ports.is_some_and(|(_, to)| (first..=last).contains(&to))),
         Asks::SourcePort(_) if packet.ports.is_none() => Truth::No,
         Asks::SourcePort(port) => open(packet.ports.is_some_and(|(from, _)| from == port)),

@@ -179,3 +179,12 @@ fn mistakes_name_line_column_and_mend() {
     }
     assert!(Script::compile("redirect edge-south dport 1;", &options).is_ok());
 }
+
+/// Nobody looks at more of a message, so that a `drop` for a longer one would never hold.
+#[test]
+fn a_topic_is_no_longer_than_what_is_looked_at_of_a_message() {
+    let rule = |bytes| format!("drop zmq topic {};", "a".repeat(bytes));
+    script(&rule(255));
+    let (line, _, said) = refused(&rule(256), Dialect::Lockgate);
+    assert!(line == 1 && said.contains("a topic of 256 bytes is too long"), "{said}");
+}
