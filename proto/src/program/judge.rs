@@ -241,7 +241,7 @@ impl<'l> Pass<'l> {
     /// A rule that sends to another node, and does not hold: where that node is this one, what an earlier node sent
     /// here by it still counts as sent here.
     fn skip(&mut self, to: &str, parties: &Parties<'_>) {
-        if parties.direction == Direction::In && to == parties.own && to != parties.destination {
+        if parties.direction == Direction::In && to == parties.own {
             self.detoured = true;
         }
     }
@@ -269,15 +269,15 @@ enum Way {
     Nowhere,
 }
 
-/// In upstream's order, but that a node which is the destination takes a packet as a destination: that a rule copies or sends packets
-/// to it does not let those pass that are for it.
+/// In upstream's order. (The policy judges without a node of its own, so that a node which rules name takes no more than others
+/// of what is for it.)
 fn way(to: &str, parties: &Parties<'_>) -> Way {
     if to == parties.source {
         Way::Nowhere
-    } else if to == parties.destination {
-        Way::Nowhere
     } else if to == parties.own {
         if parties.direction == Direction::In { Way::Here } else { Way::Nowhere }
+    } else if to == parties.destination {
+        Way::Nowhere
     } else {
         Way::There
     }

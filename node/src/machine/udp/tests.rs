@@ -170,7 +170,15 @@ fn a_link_local_sender_can_be_answered() {
         ip("address add fe80::1/64 dev left nodad");
         let index = name_to_index(bind("127.0.0.1:0"), "left").unwrap();
         let (mut udp, mut peer) = (bind("[::]:0"), bind(&format!("[fe80::1%{index}]:0")));
-        send(&peer, format!("[fe80::1%{index}]:{}", udp.local_addr().port()).parse().unwrap(), b"x");
+        let to = format!("[fe80::1%{index}]:{}", udp.local_addr().port()).parse().unwrap();
+        // The kernel takes note of a new interface's carrier a moment later, and loses what comes before.
+        let mut poller = Poller::new().unwrap();
+        poller.add(&udp, 1).unwrap();
+        let mut arrives = || {
+            send(&peer, to, b"x");
+            !poller.wait(Some(Duration::from_millis(100))).unwrap().is_empty()
+        };
+        assert!((0..100).any(|_| arrives()), "nothing arrives");
         let (path, _, _) = next_whole(&mut udp);
         assert_eq!(path.remote, peer.local_addr(), "with its zone");
         udp.send(&Envelope { path, tos: 0 }, b"back", None).unwrap();
