@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lockgate_proto::document::MAX_TEXT;
+use lockgate_proto::program::{Action, Entry, Test};
 use lockgate_proto::rules::Rules;
 use lockgate_proto::script::{Dialect, Options, Script};
 
@@ -76,14 +77,61 @@ fn gate(options: &Wg) -> Result<Gate, Failure> {
     let text = files::read_text(path, MAX_TEXT as u64)
         .map_err(|error| Failure::failed(error.problem(path), error.mend(path)))?;
     let file = path.display().to_string();
-    let script = Script::compile(&text, &Options::new(&file, Dialect::Lockgate)).map_err(|mistakes| {
-        let each = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()));
-        Failure::failed(each.collect::<Vec<_>>().join("\n"), "no packet passes before the rules are right")
+    let script = compile(&text, &file).map_err(|mistakes| {
+        Failure::failed(mistakes.join("\n"), "no packet passes before the rules are right")
     })?;
     for warning in &script.warnings {
         tracing::warn!("{file}:{warning}");
     }
     Ok(Gate::script(&script, entropy::seed()))
+}
+
+/// The rules of a file, or each mistake in it.
+fn compile(text: &str, file: &str) -> Result<Script, Vec<String>> {
+    let script = Script::compile(text, &Options::new(file, Dialect::Lockgate))
+        .map_err(|mistakes| mistakes.iter().map(|mistake| format!("{file}:{mistake}")).collect::<Vec<_>>())?;
+    let mistakes = nameless(&script);
+    if mistakes.is_empty() { Ok(script) } else { Err(mistakes) }
+}
+
+/// The rules that ask for what nobody has here. They would not only never hold: behind `not` they let everything pass.
+fn nameless(script: &Script) -> Vec<String> {
+    let lists = script.capabilities.iter().map(|capability| &capability.rules);
+    let mut mistakes = Vec::new();
+    for rule in std::iter::once(&script.rules).chain(lists).flat_map(|list| {
+        let rules = list.entries().split_inclusive(|entry| matches!(entry, Entry::Act(_)));
+        rules.collect::<Vec<_>>()
+    }) {
+        let Some(Entry::Act(act)) = rule.last() else { continue };
+        for (word, problem) in rule.iter().filter_map(unknown_here) {
+            let place = format!("{}:{}", act.rule.file, act.rule.line);
+            mistakes.push(format!("{place}: {word}: {problem}"));
+        }
+    }
+    mistakes
+}
+
+/// A word that asks for what nobody has here, and why nobody has it.
+fn unknown_here(entry: &Entry) -> Option<(&'static str, &'static str)> {
+    let (word, problem) = match entry {
+        Entry::Match { test, .. } => match test {
+            Test::SourceNode(_) => ("ztsrc", NO_NAMES),
+            Test::DestinationNode(_) => ("ztdest", NO_NAMES),
+            Test::From(_) => ("from", NO_NAMES),
+            Test::To(_) => ("to", NO_NAMES),
+            Test::Tag { .. } => ("a test of tags", NO_TAGS),
+            Test::Zmq(_) => ("zmq", NO_BROKER),
+            _ => return None,
+        },
+        Entry::Act(act) => match act.action {
+            Action::Tee(_) => ("tee", NO_NAMES),
+            Action::Watch(_) => ("watch", NO_NAMES),
+            Action::Redirect(_) => ("redirect", NO_NAMES),
+            Action::Accept | Action::Drop | Action::Break | Action::Log => return None,
+        },
+        Entry::Open { .. } | Entry::Close => return None,
+    };
+    Some((word, problem))
 }
 
 /// The device and the socket: those that were handed over, or new ones.
@@ -140,4 +188,38 @@ fn assemble(gate: Gate, tun: Tun, socket: UnixSocket) -> Result<EventLoop, Failu
         reload: None,
     };
     EventLoop::new(parts).map_err(out_of)
+}
+
+const NO_NAMES: &str =
+    "nodes have no names or tags under `lockgate wg`; write their addresses (ipsrc, ipdest)";
+const NO_TAGS: &str = "nodes have no tags under `lockgate wg`; write their addresses (ipsrc, ipdest)";
+const NO_BROKER: &str =
+    "`lockgate wg` has no broker that reads messages; use `lockgate up`, or ask for packets (zmtp)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_ask_for_names_and_tags_are_refused_at_their_line() {
+        let tag = "tag role id 1 default 1;\n";
+        for (rule, word) in [
+            ("accept not from role=gw;", "from"),
+            ("accept dport 22 or not to node=a;", "to"),
+            ("accept not ztsrc a;", "ztsrc"),
+            ("cap c id 1 default accept not ztdest a; ;", "ztdest"),
+            ("accept ( dport 22 or not teq role 1 );", "a test of tags"),
+            ("tee -1 a;", "tee"),
+            ("watch 64 a dport 22;", "watch"),
+            ("redirect a dport 22;", "redirect"),
+            ("accept zmq service telemetry;", "zmq"),
+        ] {
+            let mistakes = compile(&format!("{tag}{rule}"), "wg0.rules").expect_err(rule);
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(mistakes[0].starts_with(&format!("wg0.rules:2: {word}: ")), "{mistakes:?}");
+            assert!(mistakes[0].contains("; "), "it says what to write instead: {mistakes:?}");
+        }
+        let fine = "accept ipsrc 10.7.0.1/32 and dport 22 and zmtp; cap c id 1 default accept established; ; log as x;";
+        assert!(compile(fine, "wg0.rules").is_ok());
+    }
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 use super::*;
-use crate::program::{Judgement, Outcome, Packet, packet_facts};
+use crate::program::{Judgement, Outcome, Packet, Tee, packet_facts};
 use crate::zmtp::SocketType as S;
 
 const HEAD: &str = r#"
@@ -127,5 +127,35 @@ fn an_observer_takes_no_more_than_others_as_a_destination() {
         let pair = rules.pair(Direction::In, &"h".into(), &"g".into()).expect("known");
         let judged = pair.each(&tcp()).expect("there are flow rules");
         assert_ne!(judged.outcome, Outcome::Accept, "{raw}: h takes it from a g that does not judge");
+    }
+}
+
+/// `rules judge` asks the one, the data path the other: copies of capabilities that do not accept.
+#[test]
+fn what_tools_and_what_nodes_say_of_capabilities_is_the_same() {
+    use crate::script::{Dialect, Options, Script};
+
+    let packet = tcp();
+    let tags = NodeTags::default();
+    let parties = Parties {
+        direction: Direction::Out,
+        own: "",
+        source: "",
+        destination: "",
+        source_tags: &tags,
+        destination_tags: &tags,
+        source_values: &[],
+        destination_values: &[],
+    };
+    for text in [
+        "cap one id 1 default tee -1 o dport 22; ; tee -1 p dport 22; break as end;",
+        "cap one id 1 default tee -1 o dport 22; accept dport 22; ; tee -1 p dport 22; break as end;",
+    ] {
+        let script = Script::compile(text, &Options::new("t", Dialect::Lockgate)).expect("a script");
+        let tool = script.judge(&parties, &[1], &Subject::Packet(packet));
+        let pair = Pair::of_script(Direction::Out, &script);
+        let node = pair.each(&packet).expect("there are flow rules");
+        let copied = |tee: Option<Tee<'_>>| tee.map(|tee| String::from(&**tee.to));
+        assert_eq!((tool.outcome, copied(tool.tee)), (node.outcome, copied(node.tee)), "{text}");
     }
 }

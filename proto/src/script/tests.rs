@@ -1,9 +1,9 @@
 //! What scripts mean, and what is refused.
 
+mod costs;
 mod dialects;
 mod printed;
 mod random;
-mod whole;
 mod zerotier;
 
 use alloc::string::ToString;
