@@ -72,10 +72,9 @@ pub(crate) fn judge(rules: &[Rule], world: &World, thing: &Thing) -> Said {
     said
 }
 
-/// A rule that sends to another node, where that node is this one. What comes to the node as its destination was not sent there by
-/// the rule, unlike upstream.
+/// A rule that sends to another node, where that node is this one.
 fn arrives(holds: Option<bool>, to: &str, world: &World, was_sent_here: &mut bool) -> Option<String> {
-    if world.direction == Direction::Out || to != world.own || to == world.destination {
+    if world.direction == Direction::Out || to != world.own {
         return None;
     }
     match holds {

@@ -26,7 +26,7 @@ pub struct Judgement<'l> {
     pub undecided: bool,
     /// It was refused because a rule asks for what cannot be read.
     pub unreadable: bool,
-    /// What its flow speaks had a say: in the rule that decided, or, where none did, in any.
+    /// What its flow speaks was asked before it was decided: it may have had a say.
     pub heard: bool,
 }
 
@@ -103,10 +103,8 @@ struct Pass<'l> {
     /// Something was asked in this rule that will never be known.
     doubtful: bool,
     unreadable: bool,
-    /// What the flow speaks was asked in this rule.
+    /// What the flow speaks was asked.
     heard: bool,
-    /// It was asked in any.
-    heard_ever: bool,
 }
 
 impl List {
@@ -124,7 +122,6 @@ impl List {
             doubtful: false,
             unreadable: false,
             heard: false,
-            heard_ever: false,
         };
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
@@ -147,7 +144,6 @@ impl List {
                     if let Some(outcome) = pass.act(act, parties) {
                         return pass.end(outcome, Some(act));
                     }
-                    pass.heard_ever |= core::mem::take(&mut pass.heard);
                 }
             }
         }
@@ -256,7 +252,7 @@ impl<'l> Pass<'l> {
             steady: self.steady,
             undecided: self.undecided,
             unreadable: self.unreadable,
-            heard: self.heard || (self.heard_ever && outcome == Outcome::NoMatch),
+            heard: self.heard,
         }
     }
 }
