@@ -34,7 +34,7 @@ pub use feed::{Fed, Feed, Line};
 pub const CLIENTS: usize = 16;
 /// The longest request, in bytes, without its line end.
 pub const REQUEST: usize = 64 << 10;
-/// How long a client may take for one request, and for taking the answer.
+/// How long a client may take for one request, and for taking the answer; twice as long for a line that goes on from it.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests that may wait for the reactor.
 const QUEUE: usize = 64;

@@ -13,6 +13,7 @@ mod orders;
 mod pings;
 mod policy;
 mod stopping;
+mod study;
 
 use std::io;
 use std::time::Duration;
@@ -41,6 +42,7 @@ use observers::Observers;
 use pings::Ping;
 pub use policy::{Fresh, Reader, Reload, Which};
 use stopping::Stopping;
+use study::Study;
 
 /// The first listener's token.
 const LISTENERS: u64 = 8;
@@ -118,7 +120,7 @@ pub struct EventLoop {
     signals: Option<Signals>,
     stop: Option<std::sync::mpsc::Receiver<()>>,
     spin: Duration,
-    reload: Option<Reload>,
+    study: Option<Study>,
     policy: PolicyFacts,
     news: News,
     /// The batch was full before everything was in it.
@@ -140,6 +142,7 @@ impl EventLoop {
         let started = clock.now();
         let file = reload.as_ref().and_then(|reload| reload.file.clone());
         let policy = PolicyFacts { file, since: started.instant, ..PolicyFacts::default() };
+        let study = reload.map(|reload| Study::begin(reload, locals.poller().waker())).transpose()?;
         let network = Network::new(udp, tap, locals.poller())?;
         node.set_listen_port(network.port());
         let (mut inside, mut link) = (None, None);
@@ -174,7 +177,7 @@ impl EventLoop {
             stop,
             spin,
             policy,
-            reload,
+            study,
             news: News::default(),
             more_to_send: false,
             active_until: started.instant,

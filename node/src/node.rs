@@ -356,7 +356,9 @@ impl Node {
     /// When [`Node::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let tunnel = self.device.poll_timeout().map(|(due, _)| due);
-        [tunnel, self.broker.poll_timeout(), self.in_force.poll_timeout()].into_iter().flatten().min()
+        let candidate = self.candidate.as_ref().and_then(InForce::poll_timeout);
+        let due = [tunnel, self.broker.poll_timeout(), self.in_force.poll_timeout(), candidate];
+        due.into_iter().flatten().min()
     }
 
     /// What happened since.

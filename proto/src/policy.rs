@@ -34,7 +34,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::document::{self, Mistake, Mistakes, Table, nearest, quoted};
+use crate::document::{self, Mistake, Mistakes, Table, quoted};
 use permission::Ids;
 
 /// A valid policy.
@@ -181,7 +181,7 @@ fn meant<'k>(
     if mistakes.is_full() {
         return String::new();
     }
-    if let Some(near) = nearest(name, known.clone()) {
+    if let Some(near) = mistakes.nearest(name, known.clone()) {
         return format!("did you mean {}?", quoted(near));
     }
     let mut listed: Vec<&str> = known.take(MOST_LISTED + 1).collect();

@@ -229,6 +229,12 @@ impl Rules {
         self.generation
     }
 
+    /// The same rules with another generation. No policy stays of generation 0.
+    pub fn renumbered(&self, generation: u64) -> Self {
+        let generation = if self.is_nothing() { 0 } else { generation };
+        Self { generation, ..self.clone() }
+    }
+
     /// Whether there is no policy at all, so that nothing passes.
     pub fn is_nothing(&self) -> bool {
         self.origin == Origin::Nothing

@@ -19,6 +19,9 @@ use crate::machine::unix::UnixSocket;
 /// How long accepting rests when the process is out of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
+/// So many times as patient is the server with a client of a stream: it may be a person who reads.
+const STREAM: u32 = 2;
+
 /// What each connection needs.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -98,7 +101,7 @@ impl Server {
         while goes_on {
             goes_on = tokio::select! {
                 line = lines.next() => match line {
-                    Some(line) => stream.get_mut().write_all(line.text().as_bytes()).await.is_ok(),
+                    Some(line) => self.pass_on(&mut stream, &line.text()).await,
                     None => false,
                 },
                 // Bytes, the end, or a fault: all the same.
@@ -108,6 +111,12 @@ impl Server {
         drop(lines);
         // So that it sees that nobody listens any more.
         self.waker.wake();
+    }
+
+    /// Writes a line; says whether the client has taken it. One that takes nothing gives its place back.
+    async fn pass_on(&self, stream: &mut BufReader<UnixStream>, line: &str) -> bool {
+        let written = timeout(self.patience * STREAM, stream.get_mut().write_all(line.as_bytes())).await;
+        matches!(written, Ok(Ok(())))
     }
 
     async fn ask_reactor(&self, command: String, arguments: Map<String, Value>, feed: Option<Feed>) -> Value {

@@ -258,8 +258,12 @@ fn await_line(lines: &mut Lines) -> Next {
 
 /// A served socket, a client that has asked for a stream, and the reactor's end of it.
 fn streaming(scratch: &Scratch) -> (Poller, ControlServer, Lines, Feed) {
+    streaming_with(scratch, PATIENCE)
+}
+
+fn streaming_with(scratch: &Scratch, patience: Duration) -> (Poller, ControlServer, Lines, Feed) {
     let (path, poller) = (scratch.file("control"), Poller::new().unwrap());
-    let server = serve(&path, poller.waker()).unwrap();
+    let server = serve_with(&path, poller.waker(), patience).unwrap();
     let client = thread::spawn(move || follow(&path, &json!({ "command": "observe" }), LONG).unwrap());
     let request = server.requests.recv().unwrap();
     assert_eq!(request.command, "observe");
@@ -299,6 +303,20 @@ fn a_client_that_never_reads_loses_lines_and_stops_nobody() {
     drop(feed);
     let came = (0..).take_while(|_| await_line(&mut lines) != Next::End).count();
     assert_eq!(came, taken, "what was taken arrives");
+}
+
+#[test]
+fn a_client_that_never_reads_loses_its_place_in_the_end() {
+    let scratch = Scratch::new();
+    let (mut poller, _server, mut lines, feed) = streaming_with(&scratch, Duration::from_millis(250));
+    let line: Line = std::sync::Arc::new(json!("x".repeat(10_000)));
+    // More than the socket's buffers take.
+    assert!((0..400).all(|_| feed.push(line.clone(), 10_000) == Fed::Taken));
+    while !feed.is_gone() {
+        poller.wait(Some(LONG)).unwrap();
+    }
+    assert_eq!(feed.push(line, 10_000), Fed::Gone);
+    while matches!(lines.read_line(), Ok(Next::Line(_))) {}
 }
 
 #[test]

@@ -6,6 +6,7 @@ use lockgate_proto::now::Now;
 
 use super::EventLoop;
 use super::link::Link;
+use super::study::Order;
 use crate::control::ControlRequest;
 use crate::machine::signals::{Signal, Signals};
 use crate::report;
@@ -32,6 +33,8 @@ impl EventLoop {
         while let Some(request) = self.control.as_ref().and_then(|control| control.requests.try_recv().ok()) {
             self.answer(request, now);
         }
+        // What was being read meanwhile.
+        self.settle_policy(now);
         while let Some(request) = self.uapi.as_ref().and_then(|uapi| uapi.requests.try_recv().ok()) {
             self.answer_wg(request, now);
         }
@@ -86,19 +89,26 @@ impl EventLoop {
         Ok(())
     }
 
-    fn answer(&mut self, request: ControlRequest, now: Now) {
-        let answer = match request.command.as_str() {
-            "status" => report::status(&self.node, &self.facts(), now),
-            "may" => report::may(&self.node, &request.arguments),
-            "stage" => self.stage_policy(&request.arguments, now),
-            "promote" => self.promote_policy(now),
-            "abort" => self.abort_policy(now),
+    pub(super) fn answer(&mut self, request: ControlRequest, now: Now) {
+        // Its client has left, or was told that there was no answer in time: it must not happen after all.
+        if request.reply.is_closed() {
+            return;
+        }
+        let ControlRequest { command, arguments, reply, .. } = match request.command.as_str() {
             "ping" => return self.ping(request, now),
             "observe" => return self.observe(request, now),
+            _ => request,
+        };
+        let answer = match command.as_str() {
+            "status" => report::status(&self.node, &self.facts(), now),
+            "may" => report::may(&self.node, &arguments),
+            "stage" => return self.order_stage(&arguments, reply, now),
+            "promote" => return self.order_policy(Order::Promote(reply), now),
+            "abort" => return self.order_policy(Order::Abort(reply), now),
             other => serde_json::json!({ "error": format!("no such command: {other}") }),
         };
         // A client that has gone away needs no answer.
-        let _ = request.reply.send(answer);
+        let _ = reply.send(answer);
     }
 
     fn facts(&self) -> report::Facts {

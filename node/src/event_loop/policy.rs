@@ -9,6 +9,7 @@ use lockgate_proto::rules::Rules;
 use serde_json::{Map, Value, json};
 
 use super::EventLoop;
+use super::study::{Due, Order, Outcome, Reply, Study};
 use crate::node::Comparison;
 
 /// Which policy is to be read.
@@ -28,7 +29,7 @@ pub struct Fresh {
     pub warnings: Vec<Mistake>,
 }
 
-/// Reads policies for the loop.
+/// Reads policies for the loop, on a thread of its own.
 pub struct Reload {
     /// The file that the configuration names.
     pub file: Option<PathBuf>,
@@ -40,10 +41,67 @@ pub struct Reload {
 pub type Reader = Box<dyn FnMut(Which<'_>) -> Result<Fresh, String> + Send>;
 
 impl EventLoop {
-    /// Reads the file again, as after SIGHUP. What cannot be used changes nothing.
+    /// The file is to be read again, as after SIGHUP.
     pub(super) fn reload_policy(&mut self, now: Now) {
-        let Some(reload) = self.reload.as_mut().filter(|reload| reload.file.is_some()) else { return };
-        match (reload.read)(Which::Configured) {
+        if let Some(study) = &mut self.study {
+            // A reload always finds its place.
+            let _ = study.order(Order::Reload);
+            self.settle_policy(now);
+        }
+    }
+
+    /// Takes an order of the control socket; the answer comes when its turn has come.
+    pub(super) fn order_policy(&mut self, order: Order, now: Now) {
+        let Some(study) = &mut self.study else {
+            let nothing = match &order {
+                Order::Stage(..) => refusal("this node has no policy"),
+                _ => nothing_staged(),
+            };
+            return order.answer(nothing);
+        };
+        if let Err(order) = study.order(order) {
+            order.answer(refusal("too much is ordered at once\n  hint: try again"));
+        }
+        self.settle_policy(now);
+    }
+
+    /// `policy stage`: the candidate at `file`, an absolute path, is to be read.
+    pub(super) fn order_stage(&mut self, arguments: &Map<String, Value>, reply: Reply, now: Now) {
+        let file = arguments.get("file").and_then(Value::as_str).map(PathBuf::from);
+        let refused = match file {
+            None => refusal("stage wants a \"file\", which is a path"),
+            Some(file) if !file.is_absolute() => {
+                refusal("the \"file\" to be staged must be an absolute path")
+            }
+            Some(file) => return self.order_policy(Order::Stage(file, reply), now),
+        };
+        // A client that has gone away needs no answer.
+        let _ = reply.send(refused);
+    }
+
+    /// Carries out every order whose turn has come.
+    pub(super) fn settle_policy(&mut self, now: Now) {
+        while let Some(due) = self.study.as_mut().and_then(Study::next) {
+            let (reply, answer) = match due {
+                Due::Read(Order::Stage(file, reply), outcome) => {
+                    (reply, self.stage_policy(file, outcome, now))
+                }
+                Due::Read(_, outcome) => {
+                    self.replace_policy(outcome, now);
+                    continue;
+                }
+                Due::Plain(Order::Promote(reply)) => (reply, self.promote_policy(now)),
+                Due::Plain(Order::Abort(reply)) => (reply, self.abort_policy(now)),
+                Due::Plain(_) => continue,
+            };
+            // A client that has gone away needs no answer.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// The file was read again. What cannot be used changes nothing.
+    fn replace_policy(&mut self, outcome: Outcome, now: Now) {
+        match outcome {
             Ok(Fresh { rules, warnings }) => {
                 tell(&warnings);
                 self.node.replace_rules(rules, now, &mut self.locals);
@@ -62,24 +120,17 @@ impl EventLoop {
         }
     }
 
-    /// `policy stage`: reads the candidate at `file`, an absolute path, and puts it beside the policy in force.
-    pub(super) fn stage_policy(&mut self, arguments: &Map<String, Value>, now: Now) -> Value {
-        let Some(file) = arguments.get("file").and_then(Value::as_str).map(PathBuf::from) else {
-            return refusal("stage wants a \"file\", which is a path");
-        };
-        if !file.is_absolute() {
-            return refusal("the \"file\" to be staged must be an absolute path");
-        }
-        let Some(reload) = &mut self.reload else { return refusal("this node has no policy") };
-        match (reload.read)(Which::Candidate(&file)) {
+    /// `policy stage`: the candidate that was read from `file` is beside the policy in force.
+    fn stage_policy(&mut self, file: PathBuf, outcome: Outcome, now: Now) -> Value {
+        match outcome {
             Ok(Fresh { rules, warnings }) => {
                 self.node.stage(rules, now);
-                let replaced = self.policy.staged.replace((file.clone(), now.instant));
-                let file = file.display().to_string();
-                tracing::info!(%file, "candidate staged: judged beside the policy in force, decides nothing");
+                let shown = file.display().to_string();
+                let replaced = self.policy.staged.replace((file, now.instant));
+                tracing::info!(file = %shown, "candidate staged: judged beside the policy in force, decides nothing");
                 let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
                 json!({
-                    "staged": file,
+                    "staged": shown,
                     "replaced": replaced.map(|(file, _)| file.display().to_string()),
                     "warnings": warnings,
                 })
@@ -89,7 +140,7 @@ impl EventLoop {
     }
 
     /// `policy promote`: the candidate is the policy in force. No file is written.
-    pub(super) fn promote_policy(&mut self, now: Now) -> Value {
+    fn promote_policy(&mut self, now: Now) -> Value {
         let Some((file, _)) = self.policy.staged.take() else { return nothing_staged() };
         let seen = comparison(self.node.comparison());
         self.node.promote(now, &mut self.locals);
@@ -104,7 +155,7 @@ impl EventLoop {
     }
 
     /// `policy abort`: the candidate is forgotten.
-    pub(super) fn abort_policy(&mut self, now: Now) -> Value {
+    fn abort_policy(&mut self, now: Now) -> Value {
         let Some((file, _)) = self.policy.staged.take() else { return nothing_staged() };
         let seen = comparison(self.node.comparison());
         self.node.abort(now);
@@ -140,3 +191,6 @@ fn refusal(reason: &str) -> Value {
 fn nothing_staged() -> Value {
     refusal("no candidate is staged\n  hint: stage one:  lockgate policy stage FILE")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "the machine is where files are opened")]
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// Why a file could not be read or written. It never says what was in it.
@@ -114,11 +115,22 @@ pub fn stream(path: &Path) -> Result<File, FileError> {
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
-    // Asked before it is opened: opening a pipe would wait for its other end.
+    // Asked before it is opened: to open a device may already do something.
     if !std::fs::metadata(path)?.is_file() {
         return Err(FileError::NotAFile);
     }
-    Ok(File::open(path)?)
+    open_plain(path)
+}
+
+/// Opens what is there by now. A pipe that has come into the file's place is not waited for, nor is a file of the
+/// kernel's that has nothing to say yet.
+fn open_plain(path: &Path) -> Result<File, FileError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(FileError::NotAFile);
+    }
+    Ok(file)
 }
 
 fn read(file: File, most: u64) -> Result<String, FileError> {
@@ -179,6 +191,25 @@ mod tests {
             assert_eq!(read_text(&folder.join(name), 4), Err(error), "{name}");
         }
         assert_eq!(read_text(&folder.join("long"), 5).as_deref(), Ok("12345"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_that_took_the_files_place_is_refused_and_not_waited_for() {
+        let folder = folder("pipe");
+        let pipe = folder.join("pipe");
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        );
+        made.unwrap();
+        // Nobody writes: without O_NONBLOCK this would never return.
+        assert_eq!(open_plain(&pipe).unwrap_err(), FileError::NotAFile);
+        assert_eq!(read_text(&pipe, 4), Err(FileError::NotAFile));
+        assert_eq!(open_plain(Path::new("/dev/null")).unwrap_err(), FileError::NotAFile);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

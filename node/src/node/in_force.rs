@@ -35,6 +35,11 @@ impl InForce {
         self.policy
     }
 
+    /// The policy's generation.
+    pub(super) fn generation(&self) -> u64 {
+        self.policy.generation()
+    }
+
     /// When to look at the clock.
     pub(super) const fn poll_timeout(&self) -> Option<Moment> {
         self.next

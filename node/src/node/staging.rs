@@ -22,8 +22,11 @@ pub struct Comparison<'a> {
 
 impl Node {
     /// Other rules hold from now on, for messages and packets. A staged candidate stays, and is compared with these from
-    /// nought.
+    /// nought. Rules that are no later than those in force by their generation get the next one: they hold later.
     pub fn replace_rules(&mut self, rules: Arc<Rules>, now: Now, apps: &mut impl Apps) {
+        let before = self.in_force.generation();
+        let is_later = rules.generation() > before;
+        let rules = if is_later { rules } else { Arc::new(rules.renumbered(before + 1)) };
         self.in_force = InForce::new(rules, now);
         let rules = self.in_force.current();
         self.gate.replace_rules(rules.clone());
@@ -98,3 +101,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

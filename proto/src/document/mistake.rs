@@ -6,6 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::nearest;
+
 /// Something in a file that its author has to change (or, as a [`Warning`], may want to).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
@@ -89,6 +91,12 @@ impl Mistakes {
         self.list.len() == Self::MOST
     }
 
+    /// The [`nearest`] of `known`; none any more once there are so many mistakes that a file seems to be made of them: each
+    /// search costs time.
+    pub fn nearest<'k>(&self, word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+        if self.list.len() < MOST_SEARCHED { nearest(word, known) } else { None }
+    }
+
     /// Whether nothing was wrong so far.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -122,6 +130,9 @@ fn shown(text: &str) -> String {
 
 const LONGEST_SHOWN: usize = 80;
 
+/// So many mistakes of a file are worth a search for what was meant.
+const MOST_SEARCHED: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +161,16 @@ mod tests {
         let list = mistakes.into_list();
         assert_eq!(list.len(), Mistakes::MOST + 1);
         assert!(list[Mistakes::MOST].problem.starts_with("900 more"));
+    }
+
+    #[test]
+    fn what_was_meant_is_searched_for_the_first_mistakes_alone() {
+        let mut mistakes = Mistakes::new("p.toml");
+        for line in 1..=Mistakes::MOST {
+            let found = mistakes.nearest("scoket", ["socket"]);
+            assert_eq!(found.is_some(), line <= MOST_SEARCHED, "{line}");
+            mistakes.note(line, "", "x", "");
+        }
     }
 
     #[test]

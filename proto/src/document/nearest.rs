@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// The known word nearest to `word` by edit distance, if it is near enough to be a slip of the hand.
+/// The known word nearest to `word` by edit distance, if it is near enough to be a slip of the hand. Of a great many known
+/// words only the first thousand are looked at.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > LONGEST {
         return None;
@@ -11,6 +12,7 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     let within = 1 + word.chars().count() / 3;
     known
         .into_iter()
+        .take(MOST_COMPARED)
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= within)
@@ -39,6 +41,9 @@ fn distance(a: &str, b: &str) -> usize {
     above[b.len()]
 }
 
+/// A file may know tens of thousands of names, and ask for as many that it does not know.
+const MOST_COMPARED: usize = 1000;
+
 /// Longer words are compared with nothing: the work grows with the product of the lengths.
 const LONGEST: usize = 64;
 
@@ -61,6 +66,16 @@ mod tests {
             assert_eq!(nearest(word, known), found, "{word}");
         }
         assert_eq!(nearest(&"x".repeat(10_000), known), None);
+    }
+
+    #[test]
+    fn of_a_great_many_words_only_the_first_are_looked_at() {
+        let many = || core::iter::repeat_n("quite-another", MOST_COMPARED - 1);
+        assert_eq!(nearest("scoket", many().chain(["socket"])), Some("socket"));
+        assert_eq!(nearest("scoket", many().chain(["quite-another", "socket"])), None);
+        let mut looked_at = 0;
+        assert_eq!(nearest("scoket", many().cycle().inspect(|_| looked_at += 1)), None);
+        assert_eq!(looked_at, MOST_COMPARED);
     }
 
     #[test]

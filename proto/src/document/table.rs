@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Mistakes, nearest, quoted};
+use super::{Mistakes, quoted};
 
 /// A value and the line it stands on (counted from 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,8 +147,7 @@ impl Table {
     /// Notes every key that is not `known`, with the known one that was probably meant.
     pub fn only(&self, known: &[&str], mistakes: &mut Mistakes) {
         for entry in self.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let near = || nearest(&entry.key, known.iter().copied());
-            let mend = match (!mistakes.is_full()).then(near).flatten() {
+            let mend = match mistakes.nearest(&entry.key, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known keys are: {}", known.join(", ")),
             };

@@ -147,6 +147,7 @@ fn a_denial_names_the_nearest_rule_and_why_it_does_not_match() {
 fn no_policy_denies_all_and_says_so() {
     let rules = Rules::nothing();
     assert!(rules.is_nothing() && rules.generation() == 0);
+    assert_eq!(rules.renumbered(3).generation(), 0);
     assert_eq!(rules.hosts("tele").count(), 0);
     assert!(rules.may_host("g1", "tele").is_err());
     let denial = rules.open(&opening("h1", "g1", "tele", S::Sub)).expect_err("denied");
