@@ -276,3 +276,47 @@ impl Rules {
             .unwrap_or_else(|| Denial::bare(format!("no socket type fits {service}"), "correct the policy")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    const POLICY: &str = "default = 'deny'\nrules = '''\ndrop dport 23;\naccept zmq service jobs and zmq topic c from role=b;\n\
+        accept from role=b and ipprotocol 132;\n'''\n\
+        [tags]\nrole = ['a', 'b']\n[nodes]\nn1 = { role = 'a' }\nn2 = { role = 'b' }\nn3 = { role = 'b' }\n\
+        [service.tele]\nhosted-by = 'role=a'\nsocket = 'pub'\ntopics = ['t.', 'u.']\nmax-message = '1KiB'\n\
+        [service.jobs]\nhosted-by = 'role=b'\nsocket = 'rep'\n\
+        [[allow]]\nid = 'tele'\nfrom = 'role=b'\nto = 'tele'\ntopics = ['t.']\nsockets = ['sub']\n\
+        [[allow]]\nid = 'ssh'\nfrom = 'role=a'\nto = 'role=b tcp:22-23'\n\
+        [[forbid]]\nid = 'never'\nfrom = 'node=n3'\nto = 'node=n2 tcp:1-9'\n\
+        [capability.more]\nto = 'tele'\nmax-ttl = '1h'\n\
+        [capability.web]\nto = 'role=a tcp:80'\nfrom = 'node=n2'\nmax-ttl = '1h'\n";
+
+    #[test]
+    fn between_two_nodes_the_answers_are_those_of_ask() {
+        let policy = Policy::parse("p.toml", POLICY).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let rules = Rules::compile(&policy, 1);
+        let mut whats: Vec<What<'_>> = [22, 23, 80, 5].map(PacketKind::Tcp).map(What::Packets).into();
+        whats.extend([PacketKind::Icmp, PacketKind::Other(132), PacketKind::Unparsed].map(What::Packets));
+        for name in ["tele", "jobs", "none"] {
+            for topic in [None, Some(&b""[..]), Some(b"t."), Some(b"u.x"), Some(b"c")] {
+                let sockets = SocketType::ALL.into_iter().map(Some).chain([None]);
+                whats.extend(sockets.map(|socket| What::Service { name, topic, socket }));
+            }
+        }
+        let nodes = ["n1", "n2", "n3", "stranger"];
+        let (mut passed, mut denied) = (0, 0);
+        for (from, to) in nodes.iter().flat_map(|from| nodes.iter().map(move |to| (*from, *to))) {
+            for hold in [&[][..], &["more"], &["web"], &["web", "more"]] {
+                let between = rules.between_holding(from, to, hold);
+                for what in &whats {
+                    let asked = rules.ask(&Ask { from, to, what: *what, hold }).ok();
+                    assert_eq!(between.permits(*what), asked, "{from} {to} {hold:?} {what:?}");
+                    *(if asked.is_some() { &mut passed } else { &mut denied }) += 1;
+                }
+            }
+        }
+        assert!(passed > 100 && denied > 100, "{passed} {denied}");
+    }
+}
