@@ -154,7 +154,7 @@ fn junit_takes_the_place_of_reports_only() {
     symlink("nothing", at("dangling")).expect("a link");
     std::fs::create_dir(at("sub")).expect("a folder");
     std::fs::hard_link(at("policy.toml"), at("same")).expect("a second name");
-    let made = std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs");
+    let made = Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs");
     assert!(made.success());
     for (target, why) in [
         ("link", "a symbolic link"),
