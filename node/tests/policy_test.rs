@@ -144,6 +144,52 @@ fn junit_has_a_suite_for_each_test_and_survivors_as_failures() {
 }
 
 #[test]
+fn junit_takes_the_place_of_reports_only() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let dir = folder("[[test]]\nfrom = 'hmi-1'\nallow = ['gw-1/tcp:22']\n");
+    let at = |name: &str| dir.path().join(name);
+    let policy = std::fs::read(at("policy.toml")).expect("the policy");
+    std::fs::write(at("kept"), "kept").expect("a file");
+    symlink("kept", at("link")).expect("a link");
+    symlink("nothing", at("dangling")).expect("a link");
+    std::fs::create_dir(at("sub")).expect("a folder");
+    std::fs::hard_link(at("policy.toml"), at("same")).expect("a second name");
+    let made = Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs");
+    assert!(made.success());
+    for (target, why) in [
+        ("link", "a symbolic link"),
+        ("dangling", "a symbolic link"),
+        ("sub", "a folder"),
+        ("fifo", "no regular file"),
+        ("policy.toml", "the policy itself"),
+        ("sub/../policy.toml", "the policy itself"),
+        ("same", "the policy itself"),
+    ] {
+        let (code, out, err) = lockgate(dir.path(), &["policy", "test", "--junit", target, "policy.toml"]);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{target}");
+        let told = format!("{target}: {why}");
+        assert!(err.contains(&told) && err.contains("name another file"), "{told} in {err}");
+    }
+    assert_eq!(std::fs::read(at("policy.toml")).expect("it is there"), policy);
+    assert_eq!(std::fs::read(at("kept")).expect("it is there"), b"kept");
+    assert!(at("link").is_symlink() && at("dangling").is_symlink());
+    let fifo = std::fs::symlink_metadata(at("fifo")).expect("it is there");
+    assert!(fifo.file_type().is_fifo());
+    for target in ["kept", "new.xml"] {
+        let (code, _, err) = lockgate(dir.path(), &["policy", "test", "--junit", target, "policy.toml"]);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{target}");
+        assert!(std::fs::read(at(target)).expect("the report").starts_with(b"<?xml"));
+    }
+}
+
+#[test]
+fn progress_is_for_terminals_only() {
+    let dir = folder("[[test]]\nfrom = 'hmi-1'\nallow = ['gw-1/tcp:22']\n");
+    let (_, out, err) = lockgate(dir.path(), &["policy", "test", "--mutate", "policy.toml"]);
+    assert!(!out.contains("mutants tried") && err.is_empty(), "{err}");
+}
+
+#[test]
 fn compile_prints_the_policy_as_flow_rules() {
     let dir = folder("");
     let (code, out, _) = lockgate(dir.path(), &["policy", "compile", "policy.toml"]);

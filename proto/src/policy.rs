@@ -10,6 +10,7 @@ mod fit;
 mod forbid;
 mod limits;
 mod overlap;
+mod part;
 mod permission;
 mod raw;
 mod service;

@@ -335,7 +335,18 @@ impl Rules {
             let parties = self.parties(direction, opening.user, opening.host)?;
             Some((direction, self.messages.fold(&parties, Some(message))))
         };
-        let mut sides = alloc::vec![fold(Direction::Out)?, fold(Direction::In)?];
+        self.grant_of([fold(Direction::Out)?, fold(Direction::In)?], opening, service, host_sockets)
+    }
+
+    /// What is left open where these lists judge at the ends.
+    fn grant_of(
+        &self,
+        ends: [(Direction, Lists); 2],
+        opening: &Opening<'_>,
+        service: &ServiceRule,
+        host_sockets: Vec<SocketType>,
+    ) -> Option<Grant> {
+        let mut sides = Vec::from(ends);
         if sides[0].1 == sides[1].1 {
             sides.pop();
         }

@@ -8,10 +8,11 @@ mod mutants;
 mod mutate;
 mod remedy;
 mod scope;
+mod table;
 mod universe;
 
 pub use cover::{Coverage, Gap, Missing, cover};
-pub use mutate::{Mutation, Survivor, mutate};
+pub use mutate::{Mutation, Survivor, mutate, mutate_telling};
 pub use remedy::Remedy;
 
 use alloc::vec::Vec;

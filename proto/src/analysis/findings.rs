@@ -81,7 +81,7 @@ pub fn findings(policy: &Policy, rules: &Rules, wall: Duration) -> Vec<Finding> 
     for warning in &policy.warnings {
         list.found.push(Finding { kind: FindingKind::Suspicious, told: warning.clone() });
     }
-    needless::find(policy, rules, &mut list);
+    needless::find(policy, &mut list);
     let reach = Reach::of(policy, rules);
     broad::find(policy, rules, &reach, &mut list);
     dates::find(policy, wall, &mut list);

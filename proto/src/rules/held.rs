@@ -37,15 +37,19 @@ impl Rules {
     /// The same rules where `node` holds these capabilities too.
     pub(super) fn holding(&self, node: &str, names: &[&str]) -> Self {
         let mut rules = self.clone();
-        let (packets, messages) = (rules.packets.held.clone(), rules.messages.held.clone());
-        rules.hold(names.iter().map(|name| (node, *name)));
-        rules.packets.held = packets.followed_by(&rules.packets.held);
-        rules.messages.held = messages.followed_by(&rules.messages.held);
+        let (packets, messages) = self.held(names.iter().map(|name| (node, *name)));
+        rules.packets.held = rules.packets.held.followed_by(&packets);
+        rules.messages.held = rules.messages.held.followed_by(&messages);
         rules
     }
 
     /// Exactly these nodes hold these capabilities.
     fn hold<'a>(&mut self, held: impl Iterator<Item = (&'a str, &'a str)>) {
+        (self.packets.held, self.messages.held) = self.held(held);
+    }
+
+    /// What nodes may do beside that hold these capabilities: for packets and for messages.
+    pub(super) fn held<'a>(&self, held: impl Iterator<Item = (&'a str, &'a str)>) -> (List, List) {
         let mut compiler = Compiler::default();
         for (node, name) in held {
             let known = self.capabilities.iter().find(|(_, capability)| capability.name == name);
@@ -70,7 +74,6 @@ impl Rules {
             }
         }
         let (packets, messages) = compiler.finish();
-        self.packets.held = packets.allows;
-        self.messages.held = messages.allows;
+        (packets.allows, messages.allows)
     }
 }

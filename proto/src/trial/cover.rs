@@ -1,13 +1,16 @@
 //! Which rules of a policy its tests need.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::flow_rules::{self, FlowRule};
-use super::scope::Scope;
+use super::scope::Key;
+use super::table::Table;
 use super::universe::{Points, Question};
 use super::{Expected, Judged, Remedy, mutants, question};
 use crate::policy::{Allow, Forbid, ForbidTarget, Packets, Policy, TagExpr, Target};
+use crate::program::Test;
 use crate::rules::{Denial, PacketKind, RuleRef, Rules, What};
 
 /// How far the tests reach.
@@ -57,8 +60,14 @@ pub enum Missing {
 /// Looks for the rules that no claim needs.
 pub fn cover(policy: &Policy, judged: &[Judged<'_>]) -> Coverage {
     let points = Points::of(policy);
-    let (asked, compiled) = (points.questions(policy), Rules::compile(policy, 1));
-    let mut survey = Survey { policy, judged, asked, compiled, rules: 0, gaps: Vec::new() };
+    let compiled = Rules::compile(policy, 1);
+    let asked = Table::new(points.questions(policy), &compiled);
+    let by_line = asked.first_by_rule().into_iter().map(|(rule, at)| (rule.line as usize, at));
+    let by_line = by_line.collect();
+    let about = (0..).zip(asked.questions()).filter(|(_, asked)| matches!(asked.what, What::Packets(_)));
+    let packets = about.map(|(at, _)| at).collect();
+    let mut survey =
+        Survey { policy, judged, asked: &asked, by_line, packets, compiled, rules: 0, gaps: Vec::new() };
     survey.allows();
     survey.capabilities();
     survey.forbids();
@@ -73,7 +82,11 @@ struct Survey<'s, 'p> {
     policy: &'p Policy,
     judged: &'s [Judged<'p>],
     /// What claims could ask, the shortest first.
-    asked: Vec<Question<'s>>,
+    asked: &'s Table<'s>,
+    /// The first that passes by the rule in each line.
+    by_line: BTreeMap<usize, u32>,
+    /// Those about packets.
+    packets: Vec<u32>,
     compiled: Rules,
     rules: usize,
     gaps: Vec<Gap>,
@@ -86,34 +99,32 @@ impl<'p> Survey<'_, 'p> {
 
     fn allows(&mut self) {
         let policy = self.policy;
-        for (at, allow) in policy.allows.iter().enumerate() {
+        for allow in &policy.allows {
             self.rules += 1;
-            self.needs_pass(allow.line, &allow.id, &allow.to);
-            self.needs_near_miss(at, allow);
+            self.needs_pass(allow.line, &allow.id);
+            self.needs_near_miss(allow);
         }
     }
 
     fn capabilities(&mut self) {
         for capability in &self.policy.capabilities {
             self.rules += 1;
-            self.needs_pass(capability.line, &capability.name, &capability.to);
+            self.needs_pass(capability.line, &capability.name);
         }
     }
 
-    fn needs_pass(&mut self, line: usize, rule: &str, to: &Target) {
+    fn needs_pass(&mut self, line: usize, rule: &str) {
         let passes = |answer: &Answer| answer.as_ref().is_ok_and(|rule| rule.line as usize == line);
         if self.judged.iter().any(|judged| judged.expected == Expected::Allow && passes(&judged.answer)) {
             return;
         }
-        let scope = Scope::of(to);
-        let mut asked = self.asked.iter().filter(|question| scope.has(&question.what));
-        let found = asked.find(|question| passes(&question.ask(&self.compiled)));
+        let found = self.by_line.get(&line).map(|at| self.asked.question(*at));
         let remedy = found.map(|question| Remedy::new(question, Expected::Allow));
         self.note(line, rule, Missing::Pass, remedy);
     }
 
     /// Asked for only where two nodes of the policy can have one.
-    fn needs_near_miss(&mut self, at: usize, allow: &Allow) {
+    fn needs_near_miss(&mut self, allow: &Allow) {
         let nearest = |answer: &Answer| {
             let nearest = answer.as_ref().err().and_then(|denial| denial.nearest.as_ref());
             nearest.is_some_and(|rule| rule.line as usize == allow.line)
@@ -121,19 +132,21 @@ impl<'p> Survey<'_, 'p> {
         if self.denied().any(|judged| nearest(&judged.answer)) {
             return;
         }
-        let wider = mutants::without_one_condition(self.policy, at);
+        let wider = mutants::without_one_condition(self.policy, allow);
         let wider: Vec<Rules> = wider.iter().map(|policy| Rules::compile(policy, 1)).collect();
         let is_near = |question: &Question<'_>| wider.iter().any(|rules| question.is_allowed(rules));
         if self.denied().any(|judged| is_near(&question(judged.test, judged.claim))) {
             return;
         }
-        let fits = |question: &&Question<'_>| match &allow.to {
-            Target::Service(_) => Scope::of(&allow.to).has(&question.what),
-            Target::Packets(_) => matches!(question.what, What::Packets(_)),
+        let mut folded: Vec<_> = wider.iter().map(|rules| self.asked.folded(rules)).collect();
+        let mut is_near = |at| folded.iter_mut().any(|rules| self.asked.passes_under(rules, at));
+        let asked = match &allow.to {
+            Target::Service(name) => self.asked.of(Key::Service(name)),
+            Target::Packets(_) => &self.packets[..],
         };
-        let mut asked = self.asked.iter().filter(fits);
-        let near = asked.find(|question| !question.is_allowed(&self.compiled) && is_near(question));
-        if let Some(remedy) = near.map(|question| Remedy::new(question, Expected::Deny)) {
+        let near = asked.iter().copied().find(|at| !self.asked.passes(*at) && is_near(*at));
+        if let Some(at) = near {
+            let remedy = Remedy::new(self.asked.question(at), Expected::Deny);
             self.note(allow.line, &allow.id, Missing::NearMiss, Some(remedy));
         }
     }
@@ -146,8 +159,9 @@ impl<'p> Survey<'_, 'p> {
             if self.denied().any(|judged| is_about(&question(judged.test, judged.claim))) {
                 continue;
             }
-            let mut asked = self.asked.iter().filter(|question| is_about(question));
-            let found = asked.find(|question| !question.is_allowed(&self.compiled));
+            let mut asked = (0..).zip(self.asked.questions());
+            let found = asked.find(|(at, question)| !self.asked.passes(*at) && is_about(question));
+            let found = found.map(|(_, question)| question);
             let remedy = found.map(|question| Remedy::new(question, Expected::Deny));
             self.note(forbid.line, &forbid.id, Missing::Forbidden, remedy);
         }
@@ -155,6 +169,7 @@ impl<'p> Survey<'_, 'p> {
 
     /// Asked for only where a claim can have one: flow rules also decide about what no claim can ask for.
     fn flow_rules(&mut self) {
+        let about_messages = flow_rules::tests(self.policy).iter().any(|test| matches!(test, Test::Zmq(_)));
         for FlowRule { rule, .. } in flow_rules::deciding(self.policy) {
             let decides = |answer: &Answer| match answer {
                 Ok(by) => *by == rule,
@@ -164,9 +179,15 @@ impl<'p> Survey<'_, 'p> {
                 self.rules += 1;
                 continue;
             }
-            let mut asked = self.asked.iter().map(|question| (question, question.ask(&self.compiled)));
-            let found = asked.find(|(_, answer)| decides(answer)).map(|(question, answer)| {
-                Remedy::new(question, if answer.is_ok() { Expected::Allow } else { Expected::Deny })
+            let mut asked = (0..).zip(self.asked.questions());
+            let found = asked.find(|(at, question)| match self.asked.rule(*at) {
+                Some(by) => *by == rule,
+                // Without a word about messages a flow rule denies none.
+                None if !about_messages && matches!(question.what, What::Service { .. }) => false,
+                None => decides(&question.ask(&self.compiled)),
+            });
+            let found = found.map(|(at, question)| {
+                Remedy::new(question, if self.asked.passes(at) { Expected::Allow } else { Expected::Deny })
             });
             if found.is_some() {
                 self.rules += 1;

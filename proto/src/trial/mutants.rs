@@ -23,18 +23,39 @@ pub(super) struct Mutant {
     pub(super) change: String,
     /// What the section has a say in.
     pub(super) scope: Scope,
-    /// The policy as it is then.
+    /// The policy as it is then, as far as it has a say in the scope.
     pub(super) policy: Policy,
 }
 
 /// Makes every mutant of `policy` and hands each on: there is never more than one at a time.
 pub(super) fn each(policy: &Policy, take: &mut dyn FnMut(Mutant)) {
-    let mut maker = Maker { policy, line: 0, rule: String::new(), scope: Scope::Everything, take };
+    make(policy, Some(take), Scope::part);
+}
+
+/// The same, and each has the whole policy.
+#[cfg(test)]
+pub(super) fn each_whole(policy: &Policy, take: &mut dyn FnMut(Mutant)) {
+    make(policy, Some(take), |_, policy| policy.clone());
+}
+
+/// How many there are.
+pub(super) fn count(policy: &Policy) -> usize {
+    make(policy, None, Scope::part)
+}
+
+fn make<'m>(
+    policy: &'m Policy,
+    take: Option<&'m mut dyn FnMut(Mutant)>,
+    narrow: fn(&Scope, &Policy) -> Policy,
+) -> usize {
+    let (part, scope) = (policy.clone(), Scope::Everything);
+    let mut maker = Maker { policy, part, narrow, line: 0, rule: String::new(), scope, take, made: 0 };
     allows::mutate(&mut maker);
     parts::mutate_services(&mut maker);
     parts::mutate_forbids(&mut maker);
     parts::mutate_capabilities(&mut maker);
     parts::mutate_flow_rules(&mut maker);
+    maker.made
 }
 
 /// `policy` as the mutants start from it: it means the same, and [`everybody`] has a name in it.
@@ -51,16 +72,22 @@ fn everybody() -> TagExpr {
     TagExpr::new([Term::Tag(EVERYBODY.to_string(), EVERYBODY.to_string())].into())
 }
 
-/// The policies in which the allow `at` has lost one of its conditions: who, to whom, or what.
-pub(super) fn without_one_condition(policy: &Policy, at: usize) -> Vec<Policy> {
-    let policy = prepared(policy);
+/// The policies in which this allow, the only one, has lost one of its conditions: who, to whom, or what. What the whole policy
+/// denies passes with the rule so changed where it passes under one of these.
+pub(super) fn without_one_condition(policy: &Policy, allow: &Allow) -> Vec<Policy> {
+    let service = match &allow.to {
+        Target::Service(name) => Some(name),
+        Target::Packets(_) => None,
+    };
+    let mut alone = prepared(&policy.part(|one| Some(&one.name) == service, |_| false));
+    alone.allows.push(allow.clone());
     let with = |edit: &dyn Fn(&mut Allow)| {
-        let mut changed = policy.clone();
-        edit(&mut changed.allows[at]);
+        let mut changed = alone.clone();
+        changed.allows.iter_mut().for_each(edit);
         changed
     };
     let mut without = Vec::from([with(&|allow| allow.from = everybody())]);
-    match &policy.allows[at].to {
+    match &allow.to {
         Target::Service(_) => without.push(with(&|allow| allow.topics.clear())),
         Target::Packets(target) => {
             let to = |to, packets| Target::Packets(PacketTarget { to, packets });
@@ -75,23 +102,33 @@ pub(super) fn without_one_condition(policy: &Policy, at: usize) -> Vec<Policy> {
 
 struct Maker<'m> {
     policy: &'m Policy,
+    /// What of it has a say in `scope`: what is edited.
+    part: Policy,
+    narrow: fn(&Scope, &Policy) -> Policy,
     line: usize,
     rule: String,
     scope: Scope,
-    take: &'m mut dyn FnMut(Mutant),
+    /// `None` where they are only counted.
+    take: Option<&'m mut dyn FnMut(Mutant)>,
+    made: usize,
 }
 
 impl Maker<'_> {
     /// What follows is about this section.
     fn at(&mut self, line: usize, rule: impl Into<String>, scope: Scope) {
+        if self.take.is_some() && scope != self.scope {
+            self.part = (self.narrow)(&scope, self.policy);
+        }
         (self.line, self.rule, self.scope) = (line, rule.into(), scope);
     }
 
     fn make(&mut self, change: impl Into<String>, edit: impl FnOnce(&mut Policy)) {
-        let mut policy = self.policy.clone();
+        self.made += 1;
+        let Some(take) = &mut self.take else { return };
+        let mut policy = self.part.clone();
         edit(&mut policy);
         let (rule, scope) = (self.rule.clone(), self.scope.clone());
-        (self.take)(Mutant { line: self.line, rule, change: change.into(), scope, policy });
+        take(Mutant { line: self.line, rule, change: change.into(), scope, policy });
     }
 
     /// Each slip in an expression, which `edit` puts in its place.

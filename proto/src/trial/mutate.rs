@@ -1,14 +1,14 @@
 //! Which small slips in a policy its tests would notice.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{LazyCell, OnceCell};
+use core::cell::LazyCell;
 
 use super::mutants::{self, Mutant};
-use super::scope::{Key, Scope};
-use super::universe::{Points, Question};
+use super::table::Table;
+use super::universe::Points;
 use super::{Expected, Remedy, questions_of_claims};
 use crate::policy::{NodeTags, Policy};
 use crate::rules::Rules;
@@ -52,24 +52,34 @@ pub struct Survivor {
 /// Makes every mutant of `policy` and asks the claims of its tests about it. Where a claim fails already, fix that
 /// first: a claim kills a mutant by changing its answer, whatever the author expected.
 pub fn mutate(policy: &Policy) -> Mutation {
+    mutate_telling(policy, &mut |_, _| {})
+}
+
+/// As [`mutate`], and tells before each mutant how many are done, and of how many.
+pub fn mutate_telling(policy: &Policy, tell: &mut dyn FnMut(usize, usize)) -> Mutation {
     let policy = mutants::prepared(policy);
+    let (all, mut done) = (mutants::count(&policy), 0);
+    tell(done, all);
     let points = Points::of(&policy);
     let rules = Rules::compile(&policy, 1);
-    let claims = Asked::new(questions_of_claims(&policy), rules.clone());
-    let askable = Asked::new(points.questions(&policy), rules);
+    let claims = Table::new(questions_of_claims(&policy), &rules);
+    let askable = Table::new(points.questions(&policy), &rules);
     let strangers = Strangers::of(&policy);
     let unaskable = LazyCell::new(|| strangers.unaskable(&points));
     let mut mutation = Mutation::default();
     mutants::each(&policy, &mut |mutant| {
+        tell(done, all);
+        done += 1;
         if is_refused(&mutant.policy) {
             mutation.refused += 1;
             return;
         }
         let (scope, rules) = (&mutant.scope, Rules::compile(&mutant.policy, 1));
-        if claims.differing(&Scope::Everything, &rules).is_some() {
+        if claims.differing(scope, &rules).is_some() {
             mutation.killed += 1;
-        } else if let Some((question, answer)) = askable.differing(scope, &rules) {
-            let remedy = Remedy::new(question, answer);
+        } else if let Some(at) = askable.differing(scope, &rules) {
+            let answer = if askable.passes(at) { Expected::Allow } else { Expected::Deny };
+            let remedy = Remedy::new(askable.question(at), answer);
             let Mutant { line, rule, change, .. } = mutant;
             mutation.survivors.push(Survivor { line, rule, change, remedy });
         } else if unaskable.differing(scope, &strangers.joined(&mutant.policy)).is_some() {
@@ -89,36 +99,6 @@ fn is_refused(policy: &Policy) -> bool {
     let held = held.map(|capability| (capability.from.as_ref(), &capability.to));
     let mut let_through = allows.chain(held);
     let_through.any(|(from, to)| policy.forbids.iter().any(|forbid| forbid.overlaps(policy, from, to)))
-}
-
-/// Questions, and the answers of the unchanged policy as far as somebody wanted to know them.
-struct Asked<'p> {
-    rules: Rules,
-    /// The shortest first, wherever questions of several keys meet.
-    questions: BTreeMap<Key<'p>, Vec<(Question<'p>, OnceCell<bool>)>>,
-}
-
-impl<'p> Asked<'p> {
-    fn new(all: Vec<Question<'p>>, rules: Rules) -> Self {
-        let mut questions: BTreeMap<Key<'p>, Vec<_>> = BTreeMap::new();
-        for question in all {
-            let key = Scope::key(&question.what);
-            questions.entry(key).or_default().push((question, OnceCell::new()));
-        }
-        Self { rules, questions }
-    }
-
-    /// The shortest question in `scope` that other rules answer otherwise, and what the unchanged ones say.
-    fn differing(&self, scope: &Scope, rules: &Rules) -> Option<(&Question<'p>, Expected)> {
-        let before = |(question, answer): &(Question<'p>, OnceCell<bool>)| {
-            *answer.get_or_init(|| question.is_allowed(&self.rules))
-        };
-        let keys = self.questions.iter().filter(|(key, _)| scope.has_key(key));
-        let differing = keys
-            .filter_map(|(_, asked)| asked.iter().find(|asked| asked.0.is_allowed(rules) != before(asked)));
-        let differing = differing.min_by_key(|(question, _)| question.length())?;
-        Some((&differing.0, if before(differing) { Expected::Allow } else { Expected::Deny }))
-    }
 }
 
 /// Nodes that the policy does not list, each like a listed one but for one tag.
@@ -155,8 +135,8 @@ impl Strangers {
         Rules::compile(&with(policy, &self.names, &self.tags), 1)
     }
 
-    fn unaskable<'p>(&'p self, points: &'p Points) -> Asked<'p> {
-        Asked::new(points.unaskable(&self.policy, &self.names), Rules::compile(&self.policy, 1))
+    fn unaskable<'p>(&'p self, points: &'p Points) -> Table<'p> {
+        Table::new(points.unaskable(&self.policy, &self.names), &Rules::compile(&self.policy, 1))
     }
 }
 

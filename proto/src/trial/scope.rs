@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::ops::RangeInclusive;
 
-use crate::policy::{Packets, Target};
+use crate::policy::{Packets, Policy, Target};
 use crate::rules::{PacketKind, What};
 
 /// A set of questions, by what they are about.
@@ -44,6 +44,33 @@ impl Scope {
             (Self::Everything, _) | (Self::Icmp, Key::Other) => true,
             (Self::Service(service), Key::Service(name)) => service == name,
             (Self::Ports(ports), Key::Port(port)) => ports.contains(port),
+            _ => false,
+        }
+    }
+
+    /// The policy without what has no say in it: it answers all questions in the scope alike.
+    pub(super) fn part(&self, policy: &Policy) -> Policy {
+        policy.part(
+            |service| match self {
+                Self::Everything => true,
+                Self::Service(name) => service.name == *name,
+                Self::Ports(_) | Self::Icmp => false,
+            },
+            |target| match (self, target) {
+                (Self::Everything, _) => true,
+                (Self::Service(name), Target::Service(service)) => name == service,
+                (Self::Ports(_) | Self::Icmp, Target::Packets(target)) => self.meets(&target.packets),
+                _ => false,
+            },
+        )
+    }
+
+    fn meets(&self, packets: &Packets) -> bool {
+        match (self, packets) {
+            (Self::Ports(here), Packets::Tcp(there) | Packets::Udp(there)) => {
+                here.start() <= there.end() && there.start() <= here.end()
+            }
+            (Self::Icmp, Packets::Icmp) => true,
             _ => false,
         }
     }

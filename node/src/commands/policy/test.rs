@@ -2,6 +2,8 @@
 
 mod json;
 mod junit;
+mod progress;
+mod target;
 mod text;
 
 use lockgate_proto::policy::Policy;
@@ -12,10 +14,15 @@ use super::file;
 use crate::cli::Common;
 use crate::cli::policy::PolicyTest;
 use crate::machine::files_write::{Access, Existing, write};
+use progress::Progress;
 
 /// Runs the tests and prints what came of them; exit code 1 where something was found.
 pub(super) fn run(options: &PolicyTest, common: &Common) -> Result<(), Failure> {
-    let (policy, rules) = file::load(options.file.as_deref(), common)?;
+    let path = file::locate(options.file.as_deref(), common)?;
+    if let Some(report) = &options.junit {
+        target::check(report, &path)?;
+    }
+    let (policy, rules) = file::load(Some(&path), common)?;
     let judged = trial::judge(&policy, &rules);
     let report = Report::new(&policy, judged, options);
     if let Some(path) = &options.junit {
@@ -48,7 +55,7 @@ impl<'p> Report<'p> {
         let all_hold = judged.iter().all(Judged::holds);
         Self {
             coverage: options.cover.then(|| trial::cover(policy, &judged)),
-            mutation: (options.mutate && all_hold).then(|| trial::mutate(policy)),
+            mutation: (options.mutate && all_hold).then(|| mutate(policy)),
             wants_mutation: options.mutate,
             policy,
             judged,
@@ -67,6 +74,12 @@ impl<'p> Report<'p> {
             && self.coverage.as_ref().is_none_or(|coverage| coverage.gaps.is_empty())
             && self.mutation.as_ref().is_none_or(|mutation| mutation.survivors.is_empty())
     }
+}
+
+/// On a terminal with a word about how far it is.
+fn mutate(policy: &Policy) -> Mutation {
+    let mut progress = Progress::on_stderr();
+    trial::mutate_telling(policy, &mut |done, all| progress.tell(done, all, "mutants tried"))
 }
 
 /// What is wrong with a claim that does not hold.

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use super::{FindingKind, List};
 use crate::analysis::{Class, Piece, Pieces, classes};
@@ -11,16 +12,16 @@ use crate::policy::{Allow, Limits, Packets, Policy, TagExpr, Target};
 use crate::rules::{RuleRef, Rules};
 
 /// Notes dead and shadowed rules. Of two that do the same, the later one in the file is needless.
-pub(super) fn find(policy: &Policy, rules: &Rules, list: &mut List<'_>) {
+pub(super) fn find(policy: &Policy, list: &mut List<'_>) {
     let (classes, pieces) = (classes(&[policy]), Pieces::of([policy]));
     let mut left = policy.clone();
-    let mut current = rules.clone();
     for allow in policy.allows.iter().rev() {
-        let mut without = left.clone();
-        without.allows.retain(|other| other.id != allow.id);
-        let rules_without = Rules::compile(&without, 1);
-        let trial =
-            Trial { policy, allow, alone: alone(policy, allow), with: &current, without: &rules_without };
+        // The others have no say in what this one is about.
+        let mut part = part(&left, &allow.to);
+        let with = Rules::compile(&part, 1);
+        part.allows.retain(|other| other.id != allow.id);
+        let without = Rules::compile(&part, 1);
+        let trial = Trial { policy, allow, alone: alone(part, allow), with, without };
         match trial.run(&classes, &pieces) {
             Use::Needed => continue,
             Use::Dead => {
@@ -48,8 +49,7 @@ pub(super) fn find(policy: &Policy, rules: &Rules, list: &mut List<'_>) {
                 list.note(FindingKind::Shadowed, allow.line, "allow", problem, mend);
             }
         }
-        left = without;
-        current = rules_without;
+        left.allows.retain(|other| other.id != allow.id);
     }
 }
 
@@ -59,14 +59,38 @@ fn is_told(policy: &Policy, allow: &Allow) -> bool {
     nobody && policy.warnings.iter().any(|warning| warning.key == "allow.from")
 }
 
+/// The policy with the services and rules only that have a say in what `to` is.
+fn part(policy: &Policy, to: &Target) -> Policy {
+    let service = match to {
+        Target::Service(name) => Some(name),
+        Target::Packets(_) => None,
+    };
+    let meet = |one: &RangeInclusive<u16>, other: &RangeInclusive<u16>| {
+        one.start() <= other.end() && other.start() <= one.end()
+    };
+    policy.part(
+        |one| Some(&one.name) == service,
+        |other| match (to, other) {
+            (Target::Service(one), Target::Service(other)) => one == other,
+            (Target::Packets(one), Target::Packets(other)) => match (&one.packets, &other.packets) {
+                (Packets::Tcp(one), Packets::Tcp(other)) | (Packets::Udp(one), Packets::Udp(other)) => {
+                    meet(one, other)
+                }
+                (one, other) => one == other,
+            },
+            _ => false,
+        },
+    )
+}
+
 /// The policy with this rule as the only one.
-fn alone(policy: &Policy, allow: &Allow) -> Rules {
+fn alone(policy: Policy, allow: &Allow) -> Rules {
     let alone = Policy {
         allows: [allow.clone()].into(),
         capabilities: Vec::new(),
         grants: Vec::new(),
         rules: None,
-        ..policy.clone()
+        ..policy
     };
     Rules::compile(&alone, 1)
 }
@@ -88,8 +112,8 @@ struct Trial<'t> {
     policy: &'t Policy,
     allow: &'t Allow,
     alone: Rules,
-    with: &'t Rules,
-    without: &'t Rules,
+    with: Rules,
+    without: Rules,
 }
 
 impl Trial<'_> {

@@ -10,8 +10,9 @@ use crate::policy::{Allow, PacketTarget, Packets, Policy, Target};
 
 pub(super) fn mutate(maker: &mut Maker<'_>) {
     let policy = maker.policy;
-    for (at, allow) in policy.allows.iter().enumerate() {
+    for allow in &policy.allows {
         maker.at(allow.line, &*allow.id, Scope::of(&allow.to));
+        let at = maker.part.allows.iter().position(|one| one.id == allow.id).unwrap_or(0);
         maker.make("the rule is gone", |policy| drop(policy.allows.remove(at)));
         maker.slips_of_nodes("from", &allow.from, |policy, from| policy.allows[at].from = from);
         maker.slips_of_topics(&allow.topics, |policy, topics| policy.allows[at].topics = topics);

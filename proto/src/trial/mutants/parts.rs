@@ -33,8 +33,9 @@ pub(super) fn mutate_forbids(maker: &mut Maker<'_>) {
 
 pub(super) fn mutate_capabilities(maker: &mut Maker<'_>) {
     let policy = maker.policy;
-    for (at, capability) in policy.capabilities.iter().enumerate() {
+    for capability in &policy.capabilities {
         maker.at(capability.line, format!("capability.{}", capability.name), Scope::of(&capability.to));
+        let at = maker.part.capabilities.iter().position(|one| one.name == capability.name).unwrap_or(0);
         maker.make("it lets nothing through any more", |policy| drop(policy.capabilities.remove(at)));
         maker.make("what it lets reach is for every node, always", |policy| give_to_everybody(policy, at));
         if let Some(from) = &capability.from {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::trial::judge;
+use crate::trial::scope::Scope;
 use crate::trial::tests::{GOOD, PLANT, policy};
 
 fn told(mutation: &Mutation) -> Vec<String> {
@@ -95,14 +96,17 @@ fn a_slip_changes_nothing_outside_its_scope() {
                 [[forbid]]\nid = 'never'\nfrom = 'role=gw'\nto = 'role=historian'\n";
     let policy = mutants::prepared(&policy(more));
     let points = Points::of(&policy);
-    let asked = Asked::new(points.questions(&policy), Rules::compile(&policy, 1));
-    let mut tried = 0;
+    let asked = Table::new(points.questions(&policy), &Rules::compile(&policy, 1));
+    let (mut parts, mut whole) = (Vec::new(), Vec::new());
     mutants::each(&policy, &mut |mutant| {
-        let rules = Rules::compile(&mutant.policy, 1);
-        let found =
-            |scope| asked.differing(scope, &rules).map(|(question, answer)| (question.length(), answer));
-        assert_eq!(found(&mutant.scope), found(&Scope::Everything), "{}: {}", mutant.rule, mutant.change);
-        tried += 1;
+        let found = asked.differing(&mutant.scope, &Rules::compile(&mutant.policy, 1));
+        parts.push((mutant.rule, mutant.change, found));
     });
-    assert!(tried > 50, "{tried}");
+    mutants::each_whole(&policy, &mut |mutant| {
+        let found = asked.differing(&Scope::Everything, &Rules::compile(&mutant.policy, 1));
+        whole.push((mutant.rule, mutant.change, found));
+    });
+    assert_eq!(parts, whole);
+    assert!(parts.iter().any(|(.., found)| found.is_some()));
+    assert_eq!(parts.len(), mutants::count(&policy));
 }
