@@ -140,7 +140,7 @@ impl Between<'_> {
         }
         let ends = self.messages.get_or_init(|| self.fold(&self.rules.messages, &self.held.1)).as_ref()?;
         let opening = Opening { user: &self.from, host: &self.to, service: name, socket, identity: &[] };
-        let message = opening.message();
+        let message = opening.message(None);
         let fold = |(direction, lists): &(Direction, Lists)| {
             (*direction, lists.fold(&self.folded(*direction), Some(&message)))
         };

@@ -127,7 +127,7 @@ impl Trial<'_> {
                     continue;
                 };
                 let [alone, with, without] =
-                    [&self.alone, self.with, self.without].map(|rules| rules.between(one, other));
+                    [&self.alone, &self.with, &self.without].map(|rules| rules.between(one, other));
                 for piece in &pieces {
                     let what = piece.question();
                     if alone.permits(what).is_none() {
