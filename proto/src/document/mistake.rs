@@ -91,7 +91,7 @@ impl Mistakes {
         self.list.len() == Self::MOST
     }
 
-    /// The [`nearest`] of `known`; none any more once there are so many mistakes that a file seems to be made of them: each
+    /// The [`nearest()`] of `known`; none any more once there are so many mistakes that a file seems to be made of them: each
     /// search costs time.
     pub fn nearest<'k>(&self, word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
         if self.list.len() < MOST_SEARCHED { nearest(word, known) } else { None }
