@@ -53,12 +53,25 @@ pub fn explain(policy: &Policy, rules: &Rules, question: Question) -> Explanatio
         rule: entry.as_ref().map_or_else(String::new, Entry::said),
         why: entry.as_ref().and_then(|entry| entry.why.clone()),
         limits: entry.as_ref().map_or_else(String::new, |entry| entry.limits(policy)),
-        would_allow: if verdict.is_ok() { Vec::new() } else { ways(policy, rules, &question) },
+        would_allow: match &verdict {
+            Ok(_) => Vec::new(),
+            Err(denial) => match dropped_by(policy, denial) {
+                Some(rule) => alloc::vec![format!("another flow rule than {rule}: no [[allow]] passes it")],
+                None => ways(policy, rules, &question),
+            },
+        },
         passes,
         hosts,
         verdict,
         question,
     }
+}
+
+/// The flow rule that drops it, if one does: it stands in the text of `rules`.
+fn dropped_by<'d>(policy: &Policy, denial: &'d Denial) -> Option<&'d RuleRef> {
+    let raw = policy.rules.as_ref()?;
+    let lines = raw.line..=raw.line + raw.text.lines().count();
+    denial.nearest.as_ref().filter(|rule| lines.contains(&(rule.line as usize)))
 }
 
 /// What passes of what is asked.
@@ -284,6 +297,18 @@ to = "role=gw"
         let rules = Rules::compile(&policy, 1);
         let question = Question::parse(&policy, from, to, None).expect("it is one");
         explain(&policy, &rules, question).would_allow
+    }
+
+    #[test]
+    fn what_a_flow_rule_drops_no_allow_would_let_pass() {
+        let text = format!("rules = '''drop ipprotocol tcp and dport 23 as no-telnet;'''\n{POLICY}");
+        let policy = Policy::parse("p.toml", &text).expect("it is valid");
+        let rules = Rules::compile(&policy, 1);
+        let question = Question::parse(&policy, "h1", "g1/tcp:23", None).expect("it is one");
+        assert_eq!(
+            explain(&policy, &rules, question).would_allow,
+            ["another flow rule than no-telnet (p.toml:1): no [[allow]] passes it"]
+        );
     }
 
     #[test]
