@@ -11,12 +11,14 @@ fn an_endpoint_may_change_its_family() {
     let Some((_lab, pair)) = subjects(&Plan { begins: Begins::Left, ..Plan::default() }) else { return };
     let (left, right) = (&pair.left, &pair.right);
     for outer in [Outer::V4, Outer::V6, Outer::V4, Outer::V6] {
-        // Between transfers: an answer that is still on its way by the old family would take the endpoint back.
         let endpoint = right.endpoint(outer);
-        left.device.set(&format!("peer {} endpoint {endpoint}", right.key.public));
-        ping(&left.namespace, right.v4.into());
-        let seen = [left, right].map(|end| end.device.peer().endpoint);
-        assert_eq!(seen, [Some(endpoint), Some(left.endpoint(outer))]);
+        // An answer of the last transfer that is still on its way by the old family takes the endpoint back: set again.
+        eventually("both are where they were set to", SOON, || {
+            left.device.set(&format!("peer {} endpoint {endpoint}", right.key.public));
+            ping(&left.namespace, right.v4.into());
+            let seen = [left, right].map(|end| end.device.peer().endpoint);
+            (seen == [Some(endpoint), Some(left.endpoint(outer))]).then_some(())
+        });
         transfer(&left.namespace, &right.namespace, right.v6.into(), 1_000_000);
         transfer(&right.namespace, &left.namespace, left.v4.into(), 1_000_000);
     }
