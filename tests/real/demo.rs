@@ -127,6 +127,8 @@ fn outside_applications_join_in_by_the_printed_endpoints_and_ctrl_c_ends_it_with
     assert!(receive_text(&subscriber).starts_with("vib.gearbox-1|"));
     let line = demo.line(" s | telemetry: sent ");
     assert!(line.contains("denied ") && line.ends_with(" datagrams, 0 with plaintext"), "{line}");
+    // It reads no more, and the demo would wait for it to take what is on its way.
+    drop(subscriber);
     demo.signal(Signal::INT);
     let rest = demo.end(0);
     assert!(!rest.contains('\u{1b}'), "plain lines in a pipe: {rest:?}");
