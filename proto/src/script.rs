@@ -149,11 +149,6 @@ impl fmt::Display for ScriptMistake {
     }
 }
 
-/// Free text (a name, a topic) as the language writes it.
-pub fn free_text(text: &str) -> impl fmt::Display + '_ {
-    text::Escaped(text.as_bytes())
-}
-
 impl Script {
     /// Compiles a text.
     ///
