@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::Dialect;
-use super::names::is_reserved;
+use super::names::{KEYWORDS, is_reserved};
 use super::rules::{Compiler, Draft, FOREIGN, Values};
 use super::tokens::Word;
 use crate::document::{nearest, quoted};
@@ -312,33 +312,5 @@ fn pieces<'t>(words: &[Word<'t>]) -> Vec<Word<'t>> {
     }
     pieces
 }
-
-const KEYWORDS: [&str; 25] = [
-    "ztsrc",
-    "ztdest",
-    "vlan",
-    "vlanpcp",
-    "vlandei",
-    "ethertype",
-    "macsrc",
-    "macdest",
-    "ipsrc",
-    "ipdest",
-    "iptos",
-    "ipprotocol",
-    "icmp",
-    "sport",
-    "dport",
-    "chr",
-    "framesize",
-    "random",
-    "tand",
-    "tor",
-    "txor",
-    "tdiff",
-    "teq",
-    "tseq",
-    "treq",
-];
 
 const OUR_KEYWORDS: [&str; 5] = ["established", "from", "to", "zmq", "zmtp"];

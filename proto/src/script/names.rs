@@ -146,7 +146,7 @@ pub(super) fn did_you_mean<'k>(text: &str, known: impl IntoIterator<Item = &'k s
 
 /// Whether a word may not be an argument or a name.
 pub(super) fn is_reserved(text: &str) -> bool {
-    OPENERS.contains(&text) || RESERVED.contains(&text)
+    OPENERS.contains(&text) || KEYWORDS.contains(&text) || RESERVED.contains(&text)
 }
 
 /// So that a script of nothing but names and slips costs no more than its length.
@@ -154,9 +154,8 @@ const MOST_COMPARED: usize = 1_000;
 /// More than are told of, so that those that upstream finds can come first.
 const MOST_LOOKED_AT: usize = 4 * Script::MOST_MISTAKES;
 
-/// Upstream's list, without the words that open blocks.
-const RESERVED: [&str; 40] = [
-    "default",
+/// Words that begin a match, in upstream's order.
+pub(super) const KEYWORDS: [&str; 25] = [
     "ztsrc",
     "ztdest",
     "vlan",
@@ -182,18 +181,10 @@ const RESERVED: [&str; 40] = [
     "teq",
     "tseq",
     "treq",
-    "type",
-    "enum",
-    "class",
-    "define",
-    "import",
-    "include",
-    "log",
-    "not",
-    "xor",
-    "or",
-    "and",
-    "set",
-    "var",
-    "let",
+];
+
+/// The rest of upstream's list, without the words that open blocks.
+const RESERVED: [&str; 15] = [
+    "default", "type", "enum", "class", "define", "import", "include", "log", "not", "xor", "or", "and",
+    "set", "var", "let",
 ];
